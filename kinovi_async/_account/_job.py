@@ -1,0 +1,234 @@
+"""One job: a request on its way through the queue, and the handle a user waits on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from .._errors import (
+    JobCancelledError,
+    KinoviError,
+    WaitTimeoutError,
+)
+from .._ledger import JobRow, JsonObject, NewJob
+from .._outcomes import Outcome, OutcomeStatus
+from .._record_parsing import parse_record
+from .._records import TaskRecord
+from .._requests import Request, encode_body, restore_request
+from .._scheduling import Entry
+from ._error_json import error_from_json
+
+if TYPE_CHECKING:
+    from ._lane import Lane
+
+__all__ = ["Job", "outcome_of"]
+
+
+def new_key() -> str:
+    """A key for a job whose user gave none."""
+    return uuid.uuid4().hex
+
+
+class Job:
+    """A job of the scheduler. It goes on whether anybody awaits it or not."""
+
+    __slots__ = (
+        "_done",
+        "_outcome",
+        "accepted_at",
+        "body",
+        "cost",
+        "entry",
+        "group",
+        "index",
+        "key",
+        "lane",
+        "max_queue_wait",
+        "max_wait",
+        "meta",
+        "priority",
+        "request",
+        "task_id",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        key: str | None = None,
+        group: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+        meta: JsonObject | None = None,
+        index: int | None = None,
+        max_wait: float | None = None,
+        max_queue_wait: float | None = None,
+    ) -> None:
+        self.request = request
+        self.key: str = new_key() if key is None else key
+        """Names the job in its ledger."""
+        self.group: str = "" if group is None else group
+        self.priority = priority
+        self.index = index
+        self.max_wait = max_wait
+        self.max_queue_wait = max_queue_wait
+        self.meta: JsonObject = {**(meta or {}), "tags": dict(tags)} if tags else dict(meta or {})
+        self.body: JsonObject = request.to_wire()
+        self.cost: Decimal | None = request.cost()
+        self.task_id: str | None = None
+        """Set once the server made a task of it."""
+        self.accepted_at: float | None = None
+        """anyio's clock."""
+        self.lane: Lane | None = None
+        self.entry: Entry | None = None
+        self._outcome: Outcome | None = None
+        self._done: anyio.Event | None = None
+
+    def __repr__(self) -> str:
+        status = self._outcome.status if self._outcome else "unfinished"
+        return f"<Job {self.key} {self.request.model} {status}>"
+
+    @classmethod
+    def of_row(cls, row: JobRow, **options: Any) -> Job:
+        """The job of a ledger's row, to be taken up again."""
+        request = restore_request(row.body)
+        return cls(
+            request, key=row.key, group=row.group, priority=row.priority, meta=row.meta, **options
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether the job has ended, or is given up by the process that drove it."""
+        return self._outcome is not None
+
+    @property
+    def encoded(self) -> bytes:
+        """The body of the submission."""
+        return encode_body(self.body)
+
+    def to_ledger(self, at: float) -> NewJob:
+        """The job as it is entered into a ledger."""
+        return NewJob(
+            key=self.key,
+            body=self.body,
+            at=at,
+            group=self.group,
+            priority=self.priority,
+            meta=self.meta,
+        )
+
+    def settle(self, outcome: Outcome) -> None:
+        """Ends the job for everybody who waits on it. Only the first call counts."""
+        if self._outcome is None:
+            self._outcome = outcome
+            if self._done is not None:
+                self._done.set()
+
+    async def outcome(self) -> Outcome:
+        """Waits for the end. Never raises for what happened to the job.
+
+        A job whose scheduler was left before it ended is answered as `expired` (its task
+        runs on and `task_id` is kept) or `cancelled` (it was never submitted); with a
+        ledger, the next process takes it up.
+
+        Cancellation: only the waiting ends, never the job.
+        """
+        if self._outcome is None:
+            if self._done is None:
+                self._done = anyio.Event()
+            await self._done.wait()
+        assert self._outcome is not None  # noqa: S101 - settle() sets it before the event
+        return self._outcome
+
+    async def result(self) -> TaskRecord:
+        """Waits for the end and answers the record.
+
+        Raises:
+            TaskFailedError: the task ended in `fail`.
+            AmbiguousSubmissionError: it may or may not have been accepted.
+            WaitTimeoutError: we stopped waiting; `task_id` is kept.
+            JobCancelledError: it was never submitted.
+            KinoviError: whatever else stopped it, e.g. AuthenticationError.
+        """
+        return (await self.outcome()).result()
+
+    async def cancel(self) -> bool:
+        """Cancels the job if it is still queued: True, nothing is paid.
+
+        A submission on the wire and a running task cannot be cancelled: False.
+        """
+        return self.lane is not None and not self.done and await self.lane.cancel(self)
+
+    def abandoned(self) -> Outcome:
+        """How the job looks to those who wait when nobody drives it any more."""
+        error: KinoviError
+        if self.task_id is None:
+            status = OutcomeStatus.CANCELLED
+            error = JobCancelledError(f"job {self.key} was not submitted before its wait was left")
+        else:
+            status = OutcomeStatus.EXPIRED
+            error = WaitTimeoutError(
+                f"job {self.key}: the wait was left while task {self.task_id} was running",
+                task_id=self.task_id,
+            )
+        return self.ended_as(status, error)
+
+    def ended_as(self, status: OutcomeStatus, error: KinoviError) -> Outcome:
+        """An outcome that is told but not written: the ledger keeps the job unfinished."""
+        if error.task_id is None and self.task_id is not None:
+            error.task_id = self.task_id
+        return Outcome(
+            key=self.key,
+            status=status,
+            request=self.request,
+            index=self.index,
+            error=error,
+            task_id=self.task_id,
+            tags=tags_of(self.meta),
+        )
+
+
+def tags_of(meta: JsonObject) -> dict[str, str]:
+    """The tags in a row's meta."""
+    tags = meta.get("tags")
+    return {str(k): str(v) for k, v in tags.items()} if isinstance(tags, Mapping) else {}
+
+
+def outcome_of(
+    row: JobRow,
+    request: Request,
+    *,
+    index: int | None = None,
+    error: KinoviError | None = None,
+) -> Outcome:
+    """The outcome of an ended row; `error` when the live error is still at hand."""
+    assert row.status is not None  # noqa: S101 - an ended row has a status
+    record = parse_record(row.record, task_id=row.task_id) if row.record is not None else None
+    if error is None and row.error is not None:
+        error = error_from_json(row.error, task_id=row.task_id, record=record)
+    return Outcome(
+        key=row.key,
+        status=row.status,
+        request=request,
+        index=index,
+        record=record,
+        error=error,
+        task_id=row.task_id,
+        credits=row.credits,
+        attempts=row.attempts,
+        tags=tags_of(row.meta),
+        created_at=_utc(row.created_at),
+        accepted_at=_utc(row.accepted_at),
+        completed_at=_utc(row.ended_at),
+        seq=row.ended_number,
+        download_error=row.download_error,
+    )
+
+
+def _utc(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

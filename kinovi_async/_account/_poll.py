@@ -1,0 +1,154 @@
+"""One poll of a running task, and what its record means for the job."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from typing import TYPE_CHECKING, cast
+
+import anyio
+
+from .._errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    KinoviError,
+    NotFoundError,
+    PermissionDeniedError,
+    TaskFailedError,
+    WaitTimeoutError,
+)
+from .._events import JobPolled
+from .._ledger import Ending, JsonObject
+from .._outcomes import AttemptResult, OutcomeStatus
+from .._records import TaskRecord, TaskStatus
+from ._error_json import error_to_json
+from ._triage import is_retryable
+
+if TYPE_CHECKING:
+    from ._job import Job
+    from ._lane import Lane
+
+__all__ = ["failure_of", "poll"]
+
+_log = logging.getLogger("kinovi_async")
+
+# A task just made may be unknown for a while on another replica of the server.
+NOT_FOUND_GRACE = 60.0
+
+
+async def poll(lane: Lane, job: Job) -> None:
+    """Fetches the record once. A failed poll never ends the wait."""
+    if _is_over(job) or job.entry is None or job.task_id is None:
+        return
+    try:
+        record = await lane.account.transport.fetch(job.task_id, retries=0)
+    except APIError as error:
+        if not _is_over(job):
+            await _failed(lane, job, error)
+        return
+    if _is_over(job):
+        return
+    lane.account.answered = True
+    if not record.is_terminal:
+        lane.account.state.polled(job.entry, anyio.current_time())
+        await _told(lane, job, record.status)
+        return
+    with anyio.CancelScope(shield=True):
+        await _ended(lane, job, record)
+
+
+def _is_over(job: Job) -> bool:
+    # A function, because a type checker takes a property's value for lasting.
+    return job.done
+
+
+async def _told(lane: Lane, job: Job, status: TaskStatus | None) -> None:
+    if lane.options.on_event is not None:
+        at = lane.account.wall()
+        task_id = cast("str", job.task_id)
+        await lane.emit(JobPolled(at=at, key=job.key, task_id=task_id, status=status))
+
+
+async def _failed(lane: Lane, job: Job, error: APIError) -> None:
+    assert job.entry is not None  # noqa: S101 - see poll
+    account = lane.account
+    _log.debug("poll of task %s failed: %s", job.task_id, error)
+    waited = anyio.current_time() - (job.accepted_at or 0)
+    unknown = isinstance(error, NotFoundError | BadRequestError)
+    lost = unknown and waited >= NOT_FOUND_GRACE * account.second
+    if lost or isinstance(error, AuthenticationError | PermissionDeniedError):
+        await lane.expire(job, _unreachable(job, error))
+        if isinstance(error, AuthenticationError):
+            await lane.stop(error)
+        return
+    account.state.polled(job.entry, anyio.current_time(), failed=True)
+    await _told(lane, job, None)
+
+
+def _unreachable(job: Job, error: KinoviError) -> KinoviError:
+    if isinstance(error, NotFoundError | BadRequestError):
+        text = f"the server no longer knows task {job.task_id}, which it had accepted"
+        return WaitTimeoutError(text, task_id=job.task_id)
+    error.task_id = job.task_id
+    return error
+
+
+async def _ended(lane: Lane, job: Job, record: TaskRecord) -> None:
+    assert job.entry is not None  # noqa: S101 - see poll
+    account = lane.account
+    account.state.ended(job.entry, anyio.current_time(), _seconds(record))
+    raw = cast("JsonObject", record.raw)
+    if record.status is TaskStatus.SUCCESS:
+        if not record.outputs:
+            _log.warning("task %s succeeded without an output", record.task_id)
+        used = record.credits_used if record.credits_used is not None else job.cost
+        ending = Ending(OutcomeStatus.SUCCEEDED, at=account.wall(), record=raw, credits=used)
+        await lane.end(job, OutcomeStatus.SUCCEEDED, ending=ending)
+        return
+    error = failure_of(record)
+    ending = Ending(
+        OutcomeStatus.FAILED,
+        at=account.wall(),
+        record=raw,
+        error=error_to_json(error),
+        credits=Decimal(0),
+    )
+    if error.retryable and await _run_again(lane, job, ending):
+        return
+    await lane.end(job, OutcomeStatus.FAILED, error=error, ending=ending)
+
+
+async def _run_again(lane: Lane, job: Job, ending: Ending) -> bool:
+    """Queues a failed job again when that is worth it and allowed: it was refunded."""
+    if lane.stopped is not None or lane.options.retry_failed <= 0:
+        return False
+    ledger = lane.book.ledger
+    row = await ledger.get(job.key)
+    runs = [a for a in row.attempts if a.result is AttemptResult.ACCEPTED] if row else []
+    if len(runs) > lane.options.retry_failed:
+        return False
+    await ledger.end(job.key, ending)
+    await ledger.add([job.to_ledger(lane.account.wall())], rerun={OutcomeStatus.FAILED})
+    job.task_id = None
+    job.accepted_at = None
+    lane.requeue(job)
+    return True
+
+
+def failure_of(record: TaskRecord) -> TaskFailedError:
+    """The error of a task that ended in `fail`."""
+    error = record.error
+    code = f"[{error.code}] " if error and error.code else ""
+    text = error.message if error and error.message else "no reason given"
+    return TaskFailedError(
+        f"task {record.task_id} failed: {code}{text}",
+        record=record,
+        retryable=is_retryable(error),
+    )
+
+
+def _seconds(record: TaskRecord) -> float | None:
+    if record.created_at is None or record.completed_at is None:
+        return None
+    return max(0.0, (record.completed_at - record.created_at).total_seconds())

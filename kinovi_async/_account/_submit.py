@@ -1,0 +1,263 @@
+"""One submission of a job: intent, POST, record. The caller shields it as one unit."""
+
+from __future__ import annotations
+
+import logging
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, assert_never
+
+import anyio
+
+from .._errors import (
+    AmbiguousSubmissionError,
+    AuthenticationError,
+    BudgetExceededError,
+    ConcurrencyLimitError,
+    InsufficientCreditsError,
+    KinoviError,
+    LedgerError,
+    PermissionDeniedError,
+    RateLimitError,
+)
+from .._events import JobAccepted, JobRefused, JobSubmitted
+from .._ledger import Ending, Permission
+from .._outcomes import AttemptResult, OutcomeStatus
+from .._policy import Phase, SubmitEvidence
+from .._scheduling import Refusal
+from .._transport import (
+    Accepted,
+    Ambiguous,
+    NotSent,
+    Refused,
+    Rejected,
+    ServerFailed,
+    SubmitResult,
+)
+from ._error_json import error_to_json
+from ._job import outcome_of
+
+if TYPE_CHECKING:
+    from ._job import Job
+    from ._lane import Lane
+
+__all__ = ["submit"]
+
+_log = logging.getLogger("kinovi_async")
+
+# Submissions that never left, in a row, after which an address that never answered is
+# taken for wrong. One that did answer is waited for without end: a network comes back.
+MAX_UNSENT = 5
+# Unclear answers in a row after which nothing more is submitted: an outage must not
+# turn a whole batch ambiguous.
+MAX_AMBIGUOUS = 3
+# Waits before a submission is sent again, in seconds for polls every 3 s.
+FIRST_DELAY, MAX_DELAY = 1.0, 30.0
+
+
+async def submit(lane: Lane, job: Job) -> None:
+    """Submits a job that the core gave a slot, and records what came of it."""
+    assert job.entry is not None  # noqa: S101 - it was in the queue
+    account, state = lane.account, lane.account.state
+    if lane.closing or lane.stopped is not None:
+        state.dropped(job.entry, anyio.current_time())
+        if lane.stopped is not None:
+            await lane.give_back(job)
+        return
+    intent = await lane.book.ledger.intent(
+        job.key,
+        lane.book.execution,
+        at=account.wall(),
+        reserve=job.cost if job.cost is not None else Decimal(0),
+        budget=lane.options.budget,
+    )
+    if intent.permission is Permission.GRANTED:
+        await _send(lane, job, intent.attempt)
+    elif intent.permission is Permission.OVER_BUDGET:
+        await _stop_at(lane, job, _over_budget(lane, job))
+    else:
+        await _taken(lane, job)
+
+
+async def _send(lane: Lane, job: Job, attempt: int) -> None:
+    assert job.entry is not None  # noqa: S101 - see submit
+    await lane.emit(JobSubmitted(at=lane.account.wall(), key=job.key, attempt=attempt))
+    if lane.closing:  # interrupted before anything left: as if it had not been tried
+        await lane.book.ledger.refused(job.key, lane.book.execution)
+        lane.account.state.dropped(job.entry, anyio.current_time())
+        return
+    scope = anyio.CancelScope(shield=True)
+    lane.posts.add(scope)
+    try:
+        result = await lane.account.transport.submit(job.encoded, scope=scope)
+    finally:
+        lane.posts.discard(scope)
+    await _record(lane, job, result, attempt)
+
+
+def _over_budget(lane: Lane, job: Job) -> BudgetExceededError:
+    return BudgetExceededError(
+        f"the budget of {lane.options.budget} credits does not cover job {job.key} "
+        f"({job.cost} credits)"
+    )
+
+
+async def _taken(lane: Lane, job: Job) -> None:
+    """The ledger says no: the job was cancelled or ended by somebody else."""
+    assert job.entry is not None  # noqa: S101 - see submit
+    lane.account.state.dropped(job.entry, anyio.current_time())
+    row = await lane.book.ledger.get(job.key)
+    if row is None or row.status is None:
+        msg = f"job {job.key} is being sent by another process"
+        raise LedgerError(msg)
+    await lane.conclude(job, outcome_of(row, job.request, index=job.index))
+
+
+async def _record(lane: Lane, job: Job, result: SubmitResult, attempt: int) -> None:
+    if not isinstance(result, NotSent):
+        lane.account.unsent_in_a_row = 0
+        lane.account.answered = True
+    if not isinstance(result, Ambiguous):
+        lane.account.ambiguous_in_a_row = 0
+    match result:
+        case Accepted(task_id):
+            await _accepted(lane, job, task_id)
+        case Refused(error):
+            await _refused(lane, job, error)
+        case Rejected(error):
+            await _rejected(lane, job, error)
+        case NotSent(error, retryable):
+            await _not_sent(lane, job, error, retryable=retryable)
+        case ServerFailed(error):
+            await _server_failed(lane, job, error, attempt)
+        case Ambiguous(error):
+            await _ambiguous(lane, job, error)
+        case _:
+            assert_never(result)
+
+
+async def _accepted(lane: Lane, job: Job, task_id: str) -> None:
+    assert job.entry is not None  # noqa: S101 - see submit
+    account = lane.account
+    job.task_id = task_id
+    account.state.accepted(job.entry, anyio.current_time())
+    try:
+        await lane.book.ledger.accepted(job.key, lane.book.execution, task_id, at=account.wall())
+    except LedgerError as error:
+        # The last place where the id of a paid task can still be told.
+        _log.critical("job %s became task %s, which the ledger could not keep", job.key, task_id)
+        error.task_id = task_id
+        raise
+    lane.begin_wait(job)
+    await lane.emit(JobAccepted(at=account.wall(), key=job.key, task_id=task_id))
+
+
+async def _refused(lane: Lane, job: Job, error: RateLimitError) -> None:
+    assert job.entry is not None  # noqa: S101 - see submit
+    limited = error if isinstance(error, ConcurrencyLimitError) else None
+    limit = limited.limit if limited else None
+    refusal = Refusal(
+        limit=limit,
+        current=limited.current if limited else None,
+        retry_after=error.retry_after,
+        is_rate=limited is None,
+    )
+    await lane.book.ledger.refused(job.key, lane.book.execution)
+    lane.account.state.refused(job.entry, anyio.current_time(), refusal)
+    await lane.emit(JobRefused(at=lane.account.wall(), key=job.key, limit=limit))
+    await _gone_if_stopped(lane, job)
+
+
+async def _rejected(lane: Lane, job: Job, error: KinoviError) -> None:
+    assert job.entry is not None  # noqa: S101 - see submit
+    stops = AuthenticationError | InsufficientCreditsError | PermissionDeniedError
+    if isinstance(error, stops):
+        # It concerns the account, not this request, which may well be sent later.
+        await lane.book.ledger.refused(job.key, lane.book.execution)
+        await _stop_at(lane, job, error)
+        return
+    lane.account.state.dropped(job.entry, anyio.current_time())
+    ending = Ending(
+        OutcomeStatus.REJECTED,
+        at=lane.account.wall(),
+        error=error_to_json(error),
+        attempt_result=AttemptResult.REJECTED,
+        attempt_detail=error.message,
+    )
+    await lane.end(job, OutcomeStatus.REJECTED, error=error, ending=ending)
+
+
+async def _not_sent(lane: Lane, job: Job, error: KinoviError, *, retryable: bool) -> None:
+    account = lane.account
+    await _send_again(lane, job, AttemptResult.NOT_SENT, error)
+    account.unsent_in_a_row += 1
+    hopeless = not account.answered and account.unsent_in_a_row >= MAX_UNSENT
+    if not retryable or hopeless:
+        await lane.stop(error)
+    await _gone_if_stopped(lane, job)
+
+
+async def _server_failed(lane: Lane, job: Job, error: KinoviError, attempt: int) -> None:
+    row = await lane.book.ledger.get(job.key)
+    failed = [a for a in row.attempts if a.result is AttemptResult.SERVER_ERROR] if row else []
+    if len(failed) < lane.account.policy.max_server_error_resubmits:
+        await _send_again(lane, job, AttemptResult.SERVER_ERROR, error)
+        await _gone_if_stopped(lane, job)
+        return
+    message = f"job {job.key}: the server failed {attempt} times; it may have been accepted"
+    unclear = AmbiguousSubmissionError(message)
+    unclear.evidence = SubmitEvidence(phase=Phase.SENT, status=500)
+    await _ambiguous(lane, job, unclear)
+
+
+async def _send_again(lane: Lane, job: Job, result: AttemptResult, error: KinoviError) -> None:
+    assert job.entry is not None  # noqa: S101 - see submit
+    account = lane.account
+    await lane.book.ledger.send_again(
+        job.key, lane.book.execution, result=result, detail=error.message
+    )
+    wait = min(MAX_DELAY, FIRST_DELAY * math.pow(2, account.unsent_in_a_row))
+    delay = account.second * wait * account.rng.uniform(0.5, 1.0)
+    # A network that is down is down for every job: the account waits, not one job.
+    account.state.returned(job.entry, anyio.current_time(), delay, whole_account=True)
+
+
+async def _ambiguous(lane: Lane, job: Job, error: AmbiguousSubmissionError) -> None:
+    assert job.entry is not None  # noqa: S101 - see submit
+    account = lane.account
+    account.state.unclear(job.entry, anyio.current_time())
+    ending = Ending(
+        OutcomeStatus.AMBIGUOUS,
+        at=account.wall(),
+        error=error_to_json(error),
+        attempt_result=AttemptResult.AMBIGUOUS,
+        attempt_detail=error.message,
+    )
+    await lane.end(job, OutcomeStatus.AMBIGUOUS, error=error, ending=ending)
+    account.ambiguous_in_a_row += 1
+    if account.ambiguous_in_a_row >= MAX_AMBIGUOUS:
+        count = account.ambiguous_in_a_row
+        stop = AmbiguousSubmissionError(
+            f"{count} submissions in a row had an unclear answer; nothing more is submitted"
+        )
+        stop.evidence = error.evidence
+        await lane.stop(stop)
+
+
+async def _stop_at(lane: Lane, job: Job, reason: KinoviError) -> None:
+    """The job goes back to its place, then everything unsent stops, itself included."""
+    assert job.entry is not None  # noqa: S101 - see submit
+    lane.account.state.returned(job.entry, anyio.current_time())
+    await lane.stop(reason)
+    await _gone_if_stopped(lane, job)
+
+
+async def _gone_if_stopped(lane: Lane, job: Job) -> None:
+    """A job that came back after its lane was stopped is not queued any more."""
+    if (
+        lane.stopped is not None
+        and not job.done
+        and job.entry is not None
+        and lane.account.state.withdraw(job.entry)
+    ):
+        await lane.give_back(job)

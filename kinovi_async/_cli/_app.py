@@ -1,0 +1,409 @@
+"""The commands and their options. What they do stands in the modules they call.
+
+Imports of the library wait until a command needs them, so that `--help` is there at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._exits import ExitCode, exit_code_of_error
+from ._options import DEFAULT_TEMPLATE
+from ._text import visible
+
+app = typer.Typer(
+    name="kinovi",
+    help="Generate images and videos with the Kinovi API: whole batches, every slot in use, "
+    "nothing paid twice, resumable after anything. The API key comes from KINOVI_API_KEY.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE", help="A .jsonl or .csv file, or - for JSON lines on standard input."
+    ),
+]
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The output directory of a run.")]
+Out = Annotated[
+    Path,
+    typer.Option("-o", "--out", metavar="OUT", help="The output directory; the same one resumes."),
+]
+MaxInFlight = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Run at most so many tasks at a time. Default: all slots the account has, learned.",
+    ),
+]
+PollInterval = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW,HIGH",
+        help="Seconds between two looks at a task. Default: 3,5, as the API asks.",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CREDITS", help="Stop before OUT costs more than this, over all its runs."
+    ),
+]
+AssumeCost = Annotated[
+    str | None,
+    typer.Option(metavar="CREDITS", help="What to count for a request of unknown price."),
+]
+MaxWait = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Wait so long for an accepted task. Default: by model, at least 15 minutes.",
+    ),
+]
+First = Annotated[int | None, typer.Option(min=1, help="Only the first N requests of FILE.")]
+Rerun = Annotated[
+    str | None, typer.Option(metavar="STATUSES", help="Run these again: failed,rejected.")
+]
+StopAfter = Annotated[
+    int | None, typer.Option(min=1, help="Stop after so many failed or rejected jobs.")
+]
+Model = Annotated[str | None, typer.Option(help="The model of lines that name none.")]
+IdColumn = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="The CSV column that holds the ids. Default: id."),
+]
+Tags = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="CSV columns to carry along into results and file names."),
+]
+Template = Annotated[
+    str,
+    typer.Option(
+        metavar="TEMPLATE", help="File names; {id} {n} {ext} {model} {task_id} {line} and the tags."
+    ),
+]
+NoDownload = Annotated[bool, typer.Option("--no-download", help="Do not fetch the files.")]
+Simulate = Annotated[
+    bool,
+    typer.Option(
+        "--simulate", help="Work with the bundled simulator: no key, no network, nothing paid."
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print events as JSON lines on standard output.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what went wrong.")]
+
+
+@app.command()
+def run(
+    file: File,
+    out: Out,
+    max_in_flight: MaxInFlight = None,
+    poll_interval: PollInterval = None,
+    budget: Budget = None,
+    assume_cost: AssumeCost = None,
+    max_wait: MaxWait = None,
+    first: First = None,
+    rerun: Rerun = None,
+    stop_after_failures: StopAfter = None,
+    model: Model = None,
+    id_column: IdColumn = None,
+    tags: Tags = None,
+    name_template: Template = DEFAULT_TEMPLATE,
+    no_download: NoDownload = False,
+    hold_on_500: Annotated[
+        bool,
+        typer.Option(
+            "--hold-on-500", help="Never send again after a 500; the job becomes ambiguous."
+        ),
+    ] = False,
+    simulate: Simulate = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, plan and price; send nothing.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Generate everything in FILE. The same command again resumes.
+
+    Exit code: 0 all succeeded, 1 some failed or lack a file, 2 bad usage or input, 3 some
+    are ambiguous, 4 stopped by account, budget or failures, 130 interrupted.
+    """
+    from ._commands import run_command
+    from ._options import (
+        RunOptions,
+        parse_credits,
+        parse_interval,
+        parse_statuses,
+        positive,
+        split_list,
+    )
+
+    positive(max_wait, "--max-wait")
+    options = RunOptions(
+        file=file,
+        out=out,
+        max_in_flight=max_in_flight,
+        poll_interval=parse_interval(poll_interval),
+        budget=parse_credits(budget, "--budget"),
+        assume_cost=parse_credits(assume_cost, "--assume-cost"),
+        max_wait=max_wait,
+        first=first,
+        rerun=parse_statuses(rerun),
+        stop_after_failures=stop_after_failures,
+        model=model,
+        id_column=id_column,
+        tags=split_list(tags),
+        name_template=name_template,
+        download=not no_download,
+        hold_on_500=hold_on_500,
+        simulate=simulate,
+        dry_run=dry_run,
+        as_json=as_json,
+        quiet=quiet,
+    )
+    _end(run_command(options))
+
+
+@app.command()
+def check(
+    file: File,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="Compare with this output directory: new, done, changed, gone.",
+        ),
+    ] = None,
+    model: Model = None,
+    id_column: IdColumn = None,
+    tags: Tags = None,
+    first: First = None,
+    budget: Budget = None,
+    assume_cost: AssumeCost = None,
+    rerun: Rerun = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check FILE, count and price it. Sends nothing, needs no key."""
+    from ._commands import check_command
+    from ._options import RunOptions, parse_credits, parse_statuses, split_list
+
+    options = RunOptions(
+        file=file,
+        out=out if out is not None else Path(),
+        model=model,
+        id_column=id_column,
+        tags=split_list(tags),
+        first=first,
+        budget=parse_credits(budget, "--budget"),
+        assume_cost=parse_credits(assume_cost, "--assume-cost"),
+        rerun=parse_statuses(rerun),
+        as_json=as_json,
+    )
+    _end(check_command(options, compare=out is not None))
+
+
+@app.command()
+def generate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="For example nanobanana2; see `kinovi models`.")
+    ],
+    prompt: Annotated[str | None, typer.Option("-p", "--prompt", help="What to generate.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Another field, e.g. --set duration=8. Lists are separated by |. Repeatable.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Where the files go.")
+    ] = Path(),
+    max_wait: MaxWait = None,
+    no_download: NoDownload = False,
+    simulate: Simulate = False,
+    quiet: Quiet = False,
+) -> None:
+    """Generate one thing and save its files."""
+    from ._commands import generate_command
+    from ._options import RunOptions, positive
+
+    positive(max_wait, "--max-wait")
+    options = RunOptions(
+        file="",
+        out=out,
+        max_wait=max_wait,
+        download=not no_download,
+        simulate=simulate,
+        quiet=quiet,
+    )
+    _end(generate_command(model, prompt, settings or [], options))
+
+
+@app.command()
+def task(
+    task_id: Annotated[str, typer.Argument(metavar="TASK_ID")],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")] = False,
+    max_wait: MaxWait = None,
+) -> None:
+    """Print a task's record as JSON."""
+    from ._commands import task_command
+    from ._options import RunOptions, positive
+
+    positive(max_wait, "--max-wait")
+    _end(task_command(task_id, RunOptions(file="", out=Path(), max_wait=max_wait), wait=wait))
+
+
+@app.command()
+def jobs(
+    out: OutArgument,
+    status: Annotated[
+        str | None, typer.Option(metavar="STATUSES", help="Only these, e.g. failed,ambiguous.")
+    ] = None,
+    format_name: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="table|csv|jsonl",
+            help="csv is a batch file again, with status and error: mend it and run it.",
+        ),
+    ] = "table",
+) -> None:
+    """List the jobs of an output directory, also while a run works in it."""
+    from ._jobs import job_lines
+    from ._vocabulary import kinovi_vocabulary
+
+    vocabulary = kinovi_vocabulary()
+    _print(job_lines(out, status=status, format_name=format_name, vocabulary=vocabulary))
+
+
+@app.command()
+def download(
+    out: OutArgument,
+    name_template: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="File names. Default: as the run had it.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch the files that are missing in an output directory."""
+    from ._commands import download_command
+    from ._options import RunOptions
+
+    _end(download_command(RunOptions(file="", out=out, quiet=quiet), template=name_template))
+
+
+@app.command()
+def models(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+) -> None:
+    """List the described models, or the fields of one."""
+    from ._models import model_lines
+
+    _print(model_lines(model))
+
+
+@app.command()
+def simulator(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    limit: Annotated[int, typer.Option(min=0, help="Tasks an account may run at a time.")] = 5,
+    speed: Annotated[float, typer.Option(help="Times real time.")] = 1.0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=RATE", help="A fault and how often, e.g. lost-answer=0.05. Repeatable."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed, the same luck.")] = 0,
+) -> None:
+    """Run the simulated API on this machine until Ctrl-C."""
+    from ._simulate import serve_command
+
+    _end(serve_command(port=port, limit=limit, speed=speed, faults=fault or [], seed=seed))
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+    ] = False,
+) -> None:
+    """Generate images and videos with the Kinovi API: whole batches, every slot in use, nothing paid twice, resumable after anything. The API key comes from KINOVI_API_KEY."""  # the help of the command itself
+    if show:
+        from .._version import __version__
+
+        _print([f"kinovi {__version__}"])
+        raise typer.Exit
+
+
+def run_app(arguments: Sequence[str]) -> int:
+    """Runs the command line and answers the exit code."""
+    from .._errors import KinoviError
+
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets an escape, never a traceback.
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app(args=list(arguments), standalone_mode=True)
+    except BrokenPipeError:
+        _close_output()
+        return ExitCode.OK
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else ExitCode.USAGE
+    except (KinoviError, OSError) as error:
+        return _told(error)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BaseExceptionGroup as group:
+        errors = [each for each in _leaves(group) if isinstance(each, KinoviError)]
+        if len(errors) != len(_leaves(group)):
+            raise
+        return _told(errors[0])
+    return ExitCode.OK
+
+
+def _told(error: Exception) -> int:
+    from .._errors import KinoviError
+
+    lines = str(error).splitlines() or [type(error).__name__]
+    for line in lines:
+        sys.stderr.write(f"kinovi: {visible(line)}\n")
+    return exit_code_of_error(error) if isinstance(error, KinoviError) else ExitCode.FAILED
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for each in group.exceptions:
+        found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return found
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _close_output() -> None:
+    """Lets the interpreter's last flush of a closed pipe go nowhere."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(code: int) -> None:
+    raise typer.Exit(int(code))

@@ -1,0 +1,361 @@
+"""`kinovi run`: a batch file through the account, with everything it needs around it.
+
+    read and check -> lease -> plan -> [ submit | poll | fetch | write ] -> view -> exit code
+
+Each arrow can be the last one reached: what was done stands in the ledger, and the same
+command goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import anyio
+
+from .._errors import KeyConflictError, KinoviError
+from .._events import Event, JobEnded, SchedulerPaused
+from .._outcomes import Outcome, OutcomeStatus
+from ._books import all_rows, lacks_files, open_book, results
+from ._exits import ExitCode, exit_code
+from ._facts import facts_of
+from ._fetch import Fetcher, job_fields, template_fields
+from ._plan import SUBMITTED, Plan, PlannedLine, Step, plan, plan_problems
+from ._progress import Progress, Snapshot
+from ._recorder import Recorder
+from ._results import ResultsFile
+from ._session import check_same_account, client_for, open_account, remember_template
+from ._signals import watch_signals
+from ._summary import RunEnd, summary_facts, summary_text, unclear_lines
+from ._text import counted, shortened
+
+if TYPE_CHECKING:
+    from .._client import AsyncKinovi
+    from .._ledger import JobRow, Ledger
+    from .._scheduler import JobScheduler
+    from ._lines import Batch, InputLine
+    from ._options import RunOptions
+    from ._reporters import Reporter
+    from ._vocabulary import Vocabulary
+
+REDRAW_SECONDS = 0.25
+"""Four pictures a second: smooth for the eye, nothing for the processor."""
+_NOT_WELL = frozenset({OutcomeStatus.FAILED, OutcomeStatus.REJECTED})
+
+
+async def run_batch(
+    batch: Batch, options: RunOptions, vocabulary: Vocabulary, reporter: Reporter
+) -> ExitCode:
+    """Runs a checked batch file in its output directory.
+
+    Raises:
+        KinoviError: it cannot begin (lease, ledger, account), or the ledger failed.
+    """
+    run = Run(batch, options, vocabulary, reporter)
+    async with anyio.create_task_group() as group:
+        scope = anyio.CancelScope()
+        group.start_soon(watch_signals, run.interrupt, reporter, scope)
+        await run.work(scope)
+        group.cancel_scope.cancel()
+    if run.refusal is not None:
+        raise run.refusal
+    return run.code
+
+
+class Run:
+    """One `kinovi run`, from the lease to the exit code."""
+
+    def __init__(
+        self, batch: Batch, options: RunOptions, vocabulary: Vocabulary, reporter: Reporter
+    ) -> None:
+        self._batch = batch
+        self._options = options
+        self._vocabulary = vocabulary
+        self._reporter = reporter
+        self._lines: Mapping[str, InputLine] = {line.key: line for line in batch.lines}
+        self._results = ResultsFile(options.out)
+        self._progress = Progress(len(batch.lines), time.monotonic, budget=options.budget)
+        self._open: set[str] = set()
+        """Keys handed to the scheduler and not ended."""
+        self._all_handed = False
+        self._failures = 0
+        self._stop_reason: str | None = None
+        self._over = anyio.Event()
+        self._interrupted = False
+        self._refused = False
+        self._recorder: Recorder | None = None
+        self._began = False
+        self.refusal: Exception | None = None
+        """Why the run could not begin."""
+        self.code = ExitCode.OK
+
+    def interrupt(self) -> None:
+        """A signal came."""
+        self._interrupted = True
+
+    async def work(self, scope: anyio.CancelScope) -> None:
+        """Everything; what `scope` covers ends early when it is cancelled."""
+        options = self._options
+        async with open_book(options.out, create=True) as ledger:
+            await check_same_account(ledger, simulate=options.simulate)
+            with scope:
+                try:
+                    await self._generate(ledger)
+                except (KinoviError, OSError) as error:
+                    self._fail(error)
+            self._reporter.stop()
+            if self._refused:
+                self.code = ExitCode.USAGE
+            if self._began:
+                await self._conclude(ledger)
+
+    # -- generating --------------------------------------------------------------------
+
+    async def _generate(self, ledger: Ledger) -> None:
+        from .._scheduler import JobScheduler
+
+        options = self._options
+        async with (
+            open_account(simulate=options.simulate, out=options.out) as account,
+            client_for(options, account) as client,
+            JobScheduler(
+                client,
+                ledger=ledger,
+                budget=options.budget,
+                assume_cost=options.assume_cost,
+                max_in_flight=options.max_in_flight,
+                on_event=self._on_event,
+                resume=False,
+            ) as scheduler,
+        ):
+            # The lease is ours from here on: nobody changes these rows under the plan.
+            rows = await all_rows(ledger)
+            decided = self._plan(rows)
+            if decided is None:
+                return
+            await remember_template(ledger, options.name_template)
+            self._results.rewrite(results(rows, self._lines))
+            fetcher = self._fetcher(client, rows)
+            self._recorder = Recorder(
+                ledger,
+                self._results,
+                lines=self._lines,
+                fetcher=fetcher,
+                progress=self._progress,
+                reporter=self._reporter,
+                on_error=self._fail,
+            )
+            self._began = True
+            self._reporter.start()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._redraw, scheduler)
+                async with self._recorder.running():
+                    await self._work_through(decided, scheduler)
+                group.cancel_scope.cancel()
+            self._reporter.show(self._snapshot(scheduler))
+
+    def _plan(self, rows: Mapping[str, JobRow]) -> Plan | None:
+        """What to do with each line; None when a line is refused, and told."""
+        options = self._options
+        decided = plan(
+            self._batch.lines,
+            rows,
+            hash_of=self._vocabulary.hash_of,
+            rerun=options.rerun,
+            lacks_files=lambda row: options.download and lacks_files(row, options.out),
+        )
+        problems = plan_problems(
+            decided, has_budget=options.budget is not None, assumed=options.assume_cost
+        )
+        if problems:
+            for problem in problems:
+                self._reporter.warn(problem.show(self._batch.name))
+            self._reporter.warn(f"nothing was sent: {counted(len(problems), 'problem')}")
+            self._refused = True
+            return None
+        for planned in decided.of(Step.DONE, Step.FETCH, Step.LEFT):
+            if planned.row is not None and planned.row.status is not None:
+                self._progress.ended_before(planned.row.status)
+        self._reporter.tell(_opening(decided))
+        return decided
+
+    def _fetcher(self, client: AsyncKinovi, rows: Mapping[str, JobRow]) -> Fetcher | None:
+        if not self._options.download:
+            return None
+        fetcher = Fetcher(
+            client,
+            self._options.out,
+            template=self._options.name_template,
+            tags=self._batch.tag_names | set(self._options.tags),
+        )
+        jobs = {key: job_fields(row, self._lines.get(key)) for key, row in rows.items()}
+        for line in self._batch.lines:
+            model = str(line.body["model"])
+            jobs[line.key] = template_fields(line.key, model, line.number, line.tags)
+        fetcher.name_jobs(jobs)
+        return fetcher
+
+    async def _work_through(self, decided: Plan, scheduler: JobScheduler) -> None:
+        assert self._recorder is not None  # noqa: S101 - made just before
+        for planned in decided.of(Step.FETCH):
+            self._recorder.take(planned.line.key)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._hand_over, decided.of(*SUBMITTED), scheduler)
+            await self._over.wait()
+            group.cancel_scope.cancel()
+        if self._stop_reason is not None:
+            await scheduler.drain()
+
+    async def _hand_over(self, lines: list[PlannedLine], scheduler: JobScheduler) -> None:
+        for planned in lines:
+            try:
+                await self._hand_over_one(planned, scheduler)
+            except KeyConflictError as error:
+                # Somebody else entered a job of this key after the plan was made.
+                self._open.discard(planned.line.key)
+                self._reporter.warn(f"line {planned.line.number}: {error.message}")
+            except KinoviError as error:
+                self._fail(error)
+                return
+        self._all_handed = True
+        self._look_whether_over()
+
+    async def _hand_over_one(self, planned: PlannedLine, scheduler: JobScheduler) -> None:
+        line = planned.line
+        meta: dict[str, object] = {"line": line.number}
+        if line.tags:
+            meta["tags"] = dict(line.tags)
+        if line.headers:
+            meta["headers"] = dict(line.headers)
+        self._open.add(line.key)
+        job = await scheduler._enter_line(  # noqa: SLF001 - one package
+            line.request,
+            key=line.key,
+            meta=meta,  # type: ignore[arg-type] # it is JSON
+            max_wait=self._options.max_wait,
+            rerun=planned.step is Step.RERUN,
+        )
+        if job.done and line.key in self._open:
+            # Ended without an event of ours: by another process, or while we waited.
+            self._ended(await job.outcome())
+
+    # -- what happens ------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        told = facts_of(event)
+        if told is not None:
+            self._reporter.event(*told)
+        if isinstance(event, JobEnded):
+            self._ended(event.outcome)
+        elif isinstance(event, SchedulerPaused):
+            self._stop(event.reason.message)
+
+    def _ended(self, outcome: Outcome) -> None:
+        if outcome.key not in self._open:
+            return
+        self._open.discard(outcome.key)
+        if outcome.seq is not None:
+            self._count(outcome)
+        self._look_whether_over()
+
+    def _count(self, outcome: Outcome) -> None:
+        assert self._recorder is not None  # noqa: S101 - jobs end only while it works
+        failure = None
+        if outcome.error is not None:
+            failure = f"{shortened(outcome.key, 40)}: {outcome.status}: {outcome.error.message}"
+            self._reporter.tell(failure)
+        self._progress.job_ended(outcome.status, failure)
+        self._recorder.take(outcome.key)
+        if outcome.status in _NOT_WELL:
+            self._failures += 1
+            limit = self._options.stop_after_failures
+            if limit is not None and self._failures >= limit:
+                self._stop(f"{counted(self._failures, 'job')} failed (--stop-after-failures)")
+
+    def _stop(self, reason: str) -> None:
+        """Nothing more is submitted; what runs is waited for."""
+        if self._stop_reason is None:
+            self._stop_reason = reason
+            self._reporter.warn(f"stopped: {reason}")
+            self._over.set()
+
+    def _fail(self, error: Exception) -> None:
+        """Something beside the jobs broke: the run ends in order, or never begins."""
+        if self._began:
+            self._stop(str(error))
+        else:
+            self.refusal = error
+
+    def _look_whether_over(self) -> None:
+        if self._all_handed and not self._open:
+            self._over.set()
+
+    # -- showing -----------------------------------------------------------------------
+
+    async def _redraw(self, scheduler: JobScheduler) -> None:
+        while True:
+            self._reporter.show(self._snapshot(scheduler))
+            await anyio.sleep(REDRAW_SECONDS)
+            lane = scheduler._lane  # noqa: SLF001 - one package
+            if lane is not None and lane.closing:
+                # It broke, and says why when its block is left.
+                self._over.set()
+
+    def _snapshot(self, scheduler: JobScheduler) -> Snapshot:
+        now = scheduler.statistics()
+        return self._progress.snapshot(
+            queued=now.queued,
+            running=now.in_flight + now.submitting,
+            limit=now.limit,
+            spent=now.credits,
+            reserved=now.reserved,
+        )
+
+    # -- the end -----------------------------------------------------------------------
+
+    async def _conclude(self, ledger: Ledger) -> None:
+        rows = await all_rows(ledger)
+        try:
+            self._results.rewrite(results(rows, self._lines))
+        except OSError as error:
+            self._stop(f"cannot write {self._results.path}: {error.strerror}")
+        options = self._options
+        mine = [rows.get(key) for key in self._lines]
+        lacking = (
+            sum(1 for row in mine if row is not None and lacks_files(row, options.out))
+            if options.download
+            else 0
+        )
+        end = RunEnd(
+            out=options.out,
+            rows=tuple(mine),
+            totals=await ledger.totals(),
+            lacking=lacking,
+            stopped=self._stop_reason,
+            interrupted=self._interrupted,
+        )
+        self.code = exit_code(
+            [row.status if row is not None else None for row in mine],
+            lacks_files=lacking > 0,
+            stopped=self._stop_reason is not None,
+            interrupted=self._interrupted,
+        )
+        for line in unclear_lines(end, self._lines):
+            self._reporter.warn(line)
+        self._reporter.summary(summary_text(end))
+        self._reporter.event("finished", summary_facts(end, self.code))
+
+
+def _opening(decided: Plan) -> str:
+    counts = decided.counts()
+    words = {
+        Step.NEW: "to generate",
+        Step.RERUN: "to run again",
+        Step.RESUME: "to go on with",
+        Step.FETCH: "with files to fetch",
+        Step.DONE: "done already",
+        Step.LEFT: "left as they are",
+    }
+    parts = [f"{counts[step]:,} {words[step]}" for step in words if counts[step]]
+    return f"{counted(len(decided.lines), 'line')}: {', '.join(parts)}"

@@ -1,0 +1,126 @@
+"""`kinovi generate`, `kinovi task` and `kinovi download`: one thing at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from .._errors import ConfigurationError
+from .._records import TaskStatus
+from ._books import MEDIA_NAME, all_rows, lacks_files, open_book, results
+from ._csv import INPUT_PREFIX, typed
+from ._exits import ExitCode
+from ._fetch import Fetcher, job_fields
+from ._results import ResultsFile
+from ._session import check_key, client_for, is_simulated, open_account, remembered_template
+from ._text import counted, in_money, visible
+
+if TYPE_CHECKING:
+    from ._options import RunOptions
+    from ._reporters import Reporter
+    from ._vocabulary import Vocabulary
+
+
+def request_body(
+    model: str, prompt: str | None, settings: Iterable[str], vocabulary: Vocabulary
+) -> dict[str, object]:
+    """The API body that `generate`'s options mean.
+
+    Raises:
+        ConfigurationError: a setting without `=`, or given twice.
+        InvalidRequestError: the model has no such field.
+    """
+    inputs: dict[str, object] = {} if prompt is None else {"prompt": prompt}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name.strip():
+            raise ConfigurationError(f"--set is FIELD=VALUE, not '{visible(setting)}'")
+        wire = vocabulary.wire_name(name.removeprefix(INPUT_PREFIX)) or name.strip()
+        if wire in inputs:
+            raise ConfigurationError(f"the field {visible(wire)} is given twice")
+        inputs[wire] = typed(text, vocabulary.kind(model, wire))
+    return {"model": model, "inputs": inputs}
+
+
+async def generate(
+    body: Mapping[str, object], options: RunOptions, vocabulary: Vocabulary, reporter: Reporter
+) -> ExitCode:
+    """Generates one thing, prints its addresses, saves its files.
+
+    Raises:
+        KinoviError: whatever kept it from succeeding.
+    """
+    request = vocabulary.check(body)  # type: ignore[arg-type] # it is JSON
+    cost = request.cost()
+    price = "price unknown" if cost is None else in_money(cost)
+    reporter.tell(f"{request.model}: {price}; Ctrl-C before it is accepted costs nothing")
+    async with (
+        open_account(simulate=options.simulate, out=options.out) as account,
+        client_for(options, account) as client,
+    ):
+        record = await client.generate(request, max_wait=options.max_wait)
+        for url in record.urls:
+            reporter.summary(url)
+        if options.download:
+            for path in await client.download(record, options.out):
+                reporter.summary(str(path))
+    return ExitCode.OK
+
+
+async def show_task(
+    task_id: str, options: RunOptions, reporter: Reporter, *, wait: bool
+) -> ExitCode:
+    """Prints a task's record as JSON; with `wait`, once it has ended.
+
+    Raises:
+        KinoviError: it could not be fetched, or `max_wait` passed.
+    """
+    async with (
+        open_account(simulate=False, out=options.out) as account,
+        client_for(options, account) as client,
+    ):
+        if wait:
+            record = await client.wait(task_id, max_wait=options.max_wait)
+        else:
+            record = await client.get_task(task_id)
+    reporter.summary(json.dumps(record.raw, ensure_ascii=True, indent=2, default=str))
+    return ExitCode.FAILED if record.status is TaskStatus.FAIL else ExitCode.OK
+
+
+async def download(options: RunOptions, reporter: Reporter, *, template: str | None) -> ExitCode:
+    """Fetches what is missing of the files of an output directory's succeeded jobs.
+
+    Raises:
+        ConfigurationError: no output directory there, no key, or a wrong template.
+    """
+    from .._downloads import check_template
+
+    out = options.out
+    failed = saved = 0
+    async with open_book(out) as ledger:
+        rows = await all_rows(ledger)
+        missing = [row for row in rows.values() if lacks_files(row, out)]
+        simulated = await is_simulated(ledger)
+        if not simulated:
+            check_key()
+        template = template or await remembered_template(ledger) or options.name_template
+        fields = {key: job_fields(row, None) for key, row in rows.items()}
+        tags = {name for each in fields.values() for name in each}
+        check_template(template, tags)
+        async with (
+            open_account(simulate=simulated, out=out) as account,
+            client_for(options, account) as client,
+        ):
+            fetcher = Fetcher(client, out, template=template, tags=tags)
+            fetcher.name_jobs(fields)
+            for row in missing:
+                fetched = await fetcher.fetch(row, None)
+                await ledger.set_files(row.key, fetched.files, download_error=fetched.error)
+                saved += len(fetched.files)
+                if fetched.error is not None:
+                    failed += 1
+                    reporter.warn(f"{row.key}: {fetched.error}")
+        ResultsFile(out).rewrite(results(await all_rows(ledger), {}))
+    reporter.summary(f"{counted(saved, 'file')} saved in {visible(str(out / MEDIA_NAME))}")
+    return ExitCode.FAILED if failed else ExitCode.OK

@@ -1,0 +1,104 @@
+"""What a run came to, in words and as facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._outcomes import OutcomeStatus
+from ._books import MEDIA_NAME
+from ._results import RESULTS_NAME
+from ._text import counted, in_money, shortened, visible
+
+if TYPE_CHECKING:
+    from .._ledger import JobRow, Totals
+    from ._exits import ExitCode
+    from ._lines import InputLine
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """A run that is over, one way or another."""
+
+    out: Path
+    rows: tuple[JobRow | None, ...]
+    """The file's jobs, in its order; None: never entered."""
+    totals: Totals
+    """Of the whole output directory."""
+    lacking: int
+    """Succeeded jobs of which a file is missing."""
+    stopped: str | None
+    """Why it was stopped early."""
+    interrupted: bool
+
+    def counts(self) -> dict[str, int]:
+        """Jobs by status; those that have not ended count as `unfinished`."""
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            unfinished = row is None or row.status in {None, OutcomeStatus.CANCELLED}
+            word = "unfinished" if unfinished or row is None else str(row.status)
+            counts[word] = counts.get(word, 0) + 1
+        return counts
+
+
+def summary_text(end: RunEnd) -> str:
+    """The summary of a run, several lines."""
+    counts = end.counts()
+    by_status = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
+    lines = [f"{counted(len(end.rows), 'job')}: {by_status}"]
+    money = f"spent: {in_money(end.totals.spent)}"
+    open_credits = end.totals.reserved + end.totals.exposed
+    if open_credits:
+        money += f", at most {in_money(open_credits)} more for what is unfinished or unclear"
+    lines.append(money)
+    if end.lacking:
+        lines.append(f"{counted(end.lacking, 'job lacks', 'jobs lack')} a file")
+    files = sum(len(row.files) for row in end.rows if row is not None)
+    if files:
+        lines.append(f"files: {counted(files, 'file')} in {_shown(end.out / MEDIA_NAME)}")
+    lines.append(f"results: {_shown(end.out / RESULTS_NAME)}")
+    if end.interrupted:
+        lines.append("interrupted: the same command goes on")
+    elif end.stopped is not None:
+        lines.append(f"stopped: {visible(end.stopped)}; the same command goes on")
+    elif counts.get("failed") or counts.get("rejected"):
+        lines.append("to run these again: the same command with --rerun failed,rejected")
+    elif counts.get("expired") or counts.get("unfinished") or end.lacking:
+        lines.append("the same command goes on")
+    return "\n".join(lines)
+
+
+def unclear_lines(end: RunEnd, lines: Mapping[str, InputLine]) -> Iterator[str]:
+    """One line for each ambiguous job, and what it may have cost."""
+    for row in end.rows:
+        if row is not None and row.status is OutcomeStatus.AMBIGUOUS:
+            line = lines.get(row.key)
+            place = f" (line {line.number})" if line else ""
+            cost = row.reserved + row.exposed
+            price = f"may have cost {in_money(cost)}" if cost else "may have cost its price"
+            message = str((row.error or {}).get("message", "the submission is unclear"))
+            yield f"ambiguous: {shortened(row.key, 60)}{place}: {price}: {message}"
+
+
+def summary_facts(end: RunEnd, code: ExitCode) -> dict[str, object]:
+    """The summary for programs."""
+    return {
+        "jobs": end.counts(),
+        "credits": _json_number(end.totals.spent),
+        "credits_at_most": _json_number(end.totals.committed),
+        "jobs_lacking_files": end.lacking,
+        "stopped": end.stopped,
+        "interrupted": end.interrupted,
+        "exit_code": int(code),
+    }
+
+
+def _json_number(amount: Decimal) -> int | float:
+    return int(amount) if amount == amount.to_integral_value() else float(amount)
+
+
+def _shown(path: Path) -> str:
+    return visible(str(path))

@@ -1,0 +1,520 @@
+"""AsyncKinovi: the API's two endpoints, and the account's queue for its slots."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from os import PathLike
+from pathlib import Path
+from random import SystemRandom
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import anyio
+
+from ._account import Account, Book, Job, Lane, LaneOptions, default_max_wait, failure_of
+from ._batch import BatchSource, OutcomeStream, run_stream
+from ._calls import create_task, wait_for_task
+from ._errors import ConfigurationError
+from ._ledger import Ledger, MemoryLedger, open_ledger
+from ._options import (
+    check_bound,
+    check_interval,
+    check_retries,
+    check_task_id,
+    is_path,
+    to_credits,
+)
+from ._outcomes import Outcome
+from ._policy import SubmitPolicy
+from ._records import Output, TaskRecord, TaskStatus
+from ._requests import Request, as_request, encode_body, with_callback
+from ._secrets import ApiKey, find_key
+from ._transport import HttpTransport, check_base_url
+
+if TYPE_CHECKING:
+    import httpx
+
+    from ._events import EventHandler
+
+__all__ = ["AsyncKinovi"]
+
+DEFAULT_BASE_URL = "https://kinovi.ai/api/v1"
+# The documents' advice: poll every 3 to 5 seconds.
+DEFAULT_POLL_INTERVAL = (3.0, 5.0)
+# Seconds for one HTTP exchange that costs nothing.
+DEFAULT_TIMEOUT = 30.0
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What a client has in common with those made by `with_options`."""
+
+    transport: HttpTransport
+    account: Account
+    book: Book
+    groups: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    closed: bool = False
+
+
+class AsyncKinovi:
+    """The client. It owns no background task: every waiting call drives its own jobs.
+
+    Use it in `async with`, or call `aclose()`. One client belongs to one event loop.
+
+    Args:
+        api_key: The key, or a function that answers it (rotation). None reads
+            `KINOVI_API_KEY`.
+        base_url: None reads `KINOVI_BASE_URL`, else https://kinovi.ai/api/v1. Plain http
+            is refused unless the host is loopback.
+        timeout: Seconds for one HTTP exchange, an `httpx.Timeout`, or None for no limit. Submissions have
+            their own long read timeout: an answer that is late still names a paid task.
+        max_retries: Times a failed GET is repeated. A submission is repeated only when
+            it provably never left.
+        default_headers: Sent with every request to the API.
+        http_client: An `httpx.AsyncClient`, or an `httpx2.AsyncClient`, to send through.
+            It is not closed by us.
+        poll_interval: Seconds between two polls of one task, lowest and highest. The
+            scheduler's other waits are multiples of the lowest.
+        max_in_flight: Upper bound of running tasks; None learns the account's limit.
+        ledger: A path (SQLite) or a Ledger that keeps the jobs of `generate`, batches
+            and schedulers; None keeps them in memory.
+        submit_policy: Whether an unclear submission may be sent again.
+
+    Raises:
+        ConfigurationError: the key is missing or malformed, or an option is wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | Callable[[], str] | ApiKey | None = None,
+        base_url: str | None = None,
+        timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT,
+        max_retries: int = 2,
+        default_headers: Mapping[str, str] | None = None,
+        http_client: object | None = None,
+        poll_interval: tuple[float, float] = DEFAULT_POLL_INTERVAL,
+        max_in_flight: int | None = None,
+        ledger: str | PathLike[str] | Ledger | None = None,
+        submit_policy: SubmitPolicy | None = None,
+    ) -> None:
+        key = find_key(api_key)
+        del api_key  # a traceback that shows local variables must not show it
+        self._options: dict[str, object] = {
+            "api_key": key,
+            "base_url": base_url,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "default_headers": default_headers,
+            "http_client": http_client,
+            "poll_interval": poll_interval,
+            "max_in_flight": max_in_flight,
+            "ledger": ledger,
+            "submit_policy": submit_policy,
+        }
+        self._base_url = check_base_url(
+            base_url or os.environ.get("KINOVI_BASE_URL") or DEFAULT_BASE_URL
+        )
+        self._poll_interval = check_interval(poll_interval)
+        self._policy = submit_policy or SubmitPolicy()
+        self._is_view = False
+        self._closed = False
+        transport = HttpTransport(
+            key,
+            self._base_url,
+            timeout=timeout,
+            max_retries=check_retries(max_retries),
+            default_headers=default_headers,
+            http_client=http_client,
+            policy=self._policy,
+        )
+        account = Account(
+            transport,
+            poll_interval=self._poll_interval,
+            max_in_flight=check_bound(max_in_flight),
+            policy=self._policy,
+            wall=time.time,
+            rng=SystemRandom(),
+        )
+        book = Book(
+            MemoryLedger(keep_ended=0) if ledger is None else open_ledger(ledger),
+            durable=ledger is not None,
+            wall=time.time,
+            owned=is_path(ledger),
+        )
+        self._shared = _Shared(transport, account, book)
+        self._transport = transport
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else "open"
+        return f"<AsyncKinovi {self._base_url} {state}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        msg = "a client cannot be pickled: it holds the key and a connection"
+        raise TypeError(msg)
+
+    # -- life ------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections and the ledger it opened. Idempotent.
+
+        A client made by `with_options` leaves what it shares to the first one.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._is_view:
+            return
+        self._shared.closed = True
+        with anyio.CancelScope(shield=True):
+            await self._transport.aclose()
+            await self._shared.book.aclose()
+
+    close = aclose
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `aclose` was called, here or on the client that shares with this one."""
+        return self._closed or self._shared.closed
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            msg = "the client is closed"
+            raise ConfigurationError(msg)
+        self._account.check_loop()
+
+    @property
+    def _account(self) -> Account:
+        return self._shared.account
+
+    def _group_name(self, kind: str) -> str:
+        return f"{kind}-{next(self._shared.groups)}"
+
+    def _book_for(self, ledger: str | PathLike[str] | Ledger | None) -> tuple[Book, bool]:
+        """The book of a scheduler, and whether it is the scheduler's own."""
+        self._check_closed()
+        if ledger is not None:
+            book = Book(open_ledger(ledger), durable=True, wall=time.time, owned=is_path(ledger))
+            return book, True
+        if self._shared.book.durable:
+            return self._shared.book, False
+        # Remembers ended jobs, so that get() and outcomes() work; bounded all the same.
+        return Book(MemoryLedger(keep_ended=10_000), durable=False, wall=time.time), True
+
+    def _check_closed(self) -> None:
+        if self.is_closed:
+            msg = "the client is closed"
+            raise ConfigurationError(msg)
+
+    def with_options(
+        self,
+        *,
+        api_key: str | Callable[[], str] | None = None,
+        base_url: str | None = None,
+        timeout: float | httpx.Timeout | None = None,
+        max_retries: int | None = None,
+        default_headers: Mapping[str, str] | None = None,
+    ) -> AsyncKinovi:
+        """A client with other options that shares connection, ledger and slots.
+
+        Another key or base URL is another account: then nothing is shared, and the new
+        client is to be closed by itself.
+        """
+        given = {
+            "api_key": None if api_key is None else find_key(api_key),
+            "base_url": base_url,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "default_headers": default_headers,
+        }
+        del api_key
+        changes = {name: value for name, value in given.items() if value is not None}
+        options = {**self._options, **changes}
+        if "api_key" in changes or "base_url" in changes:
+            options["ledger"] = None
+            return AsyncKinovi(**options)  # type: ignore[arg-type]
+        view = object.__new__(AsyncKinovi)
+        view.__dict__.update(self.__dict__)
+        view._options = options
+        view._is_view = True
+        view._closed = False
+        view._transport = self._transport.with_options(
+            timeout=timeout,
+            max_retries=None if max_retries is None else check_retries(max_retries),
+            default_headers=default_headers,
+        )
+        return view
+
+    # -- single calls ----------------------------------------------------------------
+
+    async def create_task(
+        self, request: Request | Mapping[str, object], *, callback_url: str | None = None
+    ) -> str:
+        """POST /jobs/createTask: one submission, outside the queue. Answers the task id.
+
+        Cancellation: the answer is waited for up to 10 s, because it may name a paid
+        task, which is then logged.
+
+        Raises:
+            InvalidRequestError: our own check refused it; nothing was sent.
+            ConcurrencyLimitError: the account runs as many tasks as it may; nothing paid.
+            AmbiguousSubmissionError: it may or may not have been accepted; not repeated.
+            ServerError: the server failed three times; what it says may be retried.
+            APIStatusError: the server refused it; nothing paid.
+            APIConnectionError: it provably never left.
+        """
+        self._check_open()
+        request = as_request(request)
+        if callback_url is not None:
+            request = with_callback(request, callback_url)
+        body = encode_body(request.to_wire())
+        return await create_task(self._transport, body, policy=self._policy, rng=self._account.rng)
+
+    async def get_task(self, task_id: str) -> TaskRecord:
+        """GET /jobs/recordInfo: the task's record as it stands.
+
+        Raises:
+            NotFoundError: no such task.
+            APIError: no usable answer, after `max_retries` repetitions.
+        """
+        self._check_open()
+        return await self._transport.fetch(check_task_id(task_id))
+
+    async def wait(self, task_id: str, *, max_wait: float | None = None) -> TaskRecord:
+        """Polls every 3-5 s (`poll_interval`, jittered) until the task has ended.
+
+        Answers the record of success and of failure alike. Failed polls never end the
+        wait, except when the task is unknown or the key is refused.
+
+        Args:
+            task_id: What `create_task` answered.
+            max_wait: Seconds; None waits at least 15 min.
+
+        Raises:
+            WaitTimeoutError: the task was still running; it runs on and is paid for.
+            NotFoundError, PermissionDeniedError, AuthenticationError: as the server says.
+        """
+        self._check_open()
+        return await wait_for_task(
+            self._transport,
+            check_task_id(task_id),
+            poll_interval=self._poll_interval,
+            max_wait=default_max_wait("") if max_wait is None else max_wait,
+            rng=self._account.rng,
+        )
+
+    # -- jobs ------------------------------------------------------------------------
+
+    async def generate(
+        self,
+        request: Request | Mapping[str, object],
+        *,
+        key: str | None = None,
+        group: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+        max_wait: float | None = None,
+    ) -> TaskRecord:
+        """Queues for a slot, submits, waits. Answers the record of a succeeded task.
+
+        Cancellation: a queued job is cancelled and costs nothing; a submission on the
+        wire is finished (at most 10 s) and recorded; a running task is left to the
+        ledger, or named in a warning when there is none.
+
+        Raises:
+            TaskFailedError: the task ended in `fail`; refunded.
+            AmbiguousSubmissionError: it may or may not have been accepted.
+            WaitTimeoutError: still running after `max_wait` seconds from acceptance.
+            KinoviError: what else stopped it: InvalidRequestError, AuthenticationError, ...
+        """
+        self._check_open()
+        job = Job(
+            as_request(request),
+            key=key,
+            group=group,
+            priority=priority,
+            tags=tags,
+            max_wait=max_wait,
+        )
+        while True:
+            outcome = await self._drive_one(job)
+            if outcome is not None:
+                return outcome.result()
+
+    async def _drive_one(self, job: Job) -> Outcome | None:
+        """Drives a job, or waits for whoever does; None when that one gave it up."""
+        lane = Lane(
+            self._account, self._shared.book, LaneOptions(group="calls", cancel_on_leave=True)
+        )
+        await lane.open()
+        found: Job | None = None
+
+        async def add() -> None:
+            nonlocal found
+            (found,) = await lane.add([job])
+
+        try:
+            with anyio.CancelScope(shield=True):
+                await add()
+        except BaseException:
+            self._account.leave(lane)
+            raise
+        assert found is not None  # noqa: S101 - add() set it
+        if found is job:
+            await lane.run(lambda: job.done)
+            return await job.outcome()
+        self._account.leave(lane)
+        outcome = await found.outcome()
+        return None if outcome.seq is None else outcome
+
+    @asynccontextmanager
+    async def stream_batch(
+        self,
+        requests: BatchSource,
+        *,
+        max_in_flight: int | None = None,
+        max_queue: int = 1000,
+        ledger: str | PathLike[str] | Ledger | None = None,
+        budget: Decimal | float | None = None,
+        assume_cost: Decimal | float | None = None,
+        retry_failed: int = 0,
+        on_event: EventHandler | None = None,
+        max_wait: float | None = None,
+    ) -> AsyncIterator[OutcomeStream]:
+        """Runs a batch and streams its outcomes as jobs end.
+
+        `requests` may be a lazy (async) iterable of any length; it is pulled as the
+        queue has room, and the consumer's speed sets the pace. What the source raises
+        is raised by the stream after the outcomes of what it gave.
+
+        Leaving the block early cancels what is unsent and leaves what runs to the ledger,
+        or names it in a warning. 401, 402 and 403 end a batch: what is unsent is
+        `cancelled` with that error.
+        """
+        self._check_open()
+        if ledger is None:
+            book, owned = self._shared.book, False
+        else:
+            book, owned = self._book_for(ledger)
+        options = LaneOptions(
+            max_in_flight=check_bound(max_in_flight),
+            max_queue=max_queue if max_queue > 0 else math.inf,
+            budget=to_credits(budget),
+            assume_cost=to_credits(assume_cost),
+            retry_failed=retry_failed,
+            on_event=on_event,
+            group=self._group_name("batch"),
+        )
+        try:
+            async with run_stream(
+                self._account, book, options, requests, max_wait=max_wait
+            ) as stream:
+                yield stream
+        finally:
+            if owned:
+                with anyio.CancelScope(shield=True):
+                    await book.aclose()
+
+    async def run_batch(
+        self,
+        requests: BatchSource,
+        *,
+        max_in_flight: int | None = None,
+        max_queue: int = 1000,
+        ledger: str | PathLike[str] | Ledger | None = None,
+        budget: Decimal | float | None = None,
+        assume_cost: Decimal | float | None = None,
+        retry_failed: int = 0,
+        on_event: EventHandler | None = None,
+        max_wait: float | None = None,
+    ) -> list[Outcome]:
+        """Runs a batch to its end; one Outcome a request, in input order.
+
+        One failure hurts no other. An item may be a `(key, request)` pair. The options
+        are those of `JobScheduler`.
+        """
+        async with self.stream_batch(
+            requests,
+            max_in_flight=max_in_flight,
+            max_queue=max_queue,
+            ledger=ledger,
+            budget=budget,
+            assume_cost=assume_cost,
+            retry_failed=retry_failed,
+            on_event=on_event,
+            max_wait=max_wait,
+        ) as stream:
+            outcomes = [outcome async for outcome in stream]
+        return sorted(outcomes, key=lambda outcome: outcome.index or 0)
+
+    # -- files -----------------------------------------------------------------------
+
+    async def download(
+        self,
+        record: TaskRecord,
+        directory: str | PathLike[str],
+        *,
+        name_template: str = "{task_id}_{n}{ext}",
+    ) -> list[Path]:
+        """Saves every output of a record below `directory`; answers the paths, in order.
+
+        Never overwrites a file, never writes outside `directory`, never sends the key.
+
+        Raises:
+            TaskFailedError: the task failed; there is nothing to fetch.
+            DownloadError: a file could not be fetched or is not what it claims to be.
+        """
+        from ._downloads import save_outputs
+
+        self._check_open()
+        if record.status is TaskStatus.FAIL:
+            raise failure_of(record)
+        saved = await save_outputs(
+            self._transport,
+            record,
+            Path(directory),
+            template=name_template,
+            allow_private=self._is_loopback,
+        )
+        return [file.path for file in saved]
+
+    def open(self, output: Output | str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Opens one output as a stream of bytes, under the guards of `download`.
+
+        ```python
+        async with client.open(record.outputs[0]) as stream:
+            async for chunk in stream: ...
+        ```
+        """
+        from ._downloads import open_checked
+
+        self._check_closed()
+        expect = None if isinstance(output, str) else output.media_type
+        url = output if isinstance(output, str) else output.url
+        return open_checked(
+            self._transport, url, allow_private=self._is_loopback, expect=expect
+        )
+
+    @property
+    def _is_loopback(self) -> bool:
+        """Whether the API is this machine's simulator, whose files are on loopback too."""
+        return self._base_url.startswith("http://")

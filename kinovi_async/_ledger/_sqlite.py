@@ -1,0 +1,367 @@
+"""The durable ledger: one SQLite file, any number of processes of one machine.
+
+Every call is one transaction, run off the event loop and one at a time for each object. A
+call that has begun is finished even when its caller is cancelled, so that nobody has to
+guess whether something was written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from decimal import Decimal, DecimalException
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+
+from .._errors import LedgerError
+from .._shield import finish
+from . import _rules, _sqlite_file, _sqlite_rows
+from ._json import plain
+from ._lease import Lease
+
+if TYPE_CHECKING:
+    from .._outcomes import AttemptResult, OutcomeStatus
+    from ._money import Book
+    from ._protocol import (
+        Ending,
+        Intent,
+        JobRow,
+        JobState,
+        JsonValue,
+        NewJob,
+        Resolution,
+        Totals,
+    )
+
+_FAILURES = (sqlite3.Error, OSError, ValueError, OverflowError, DecimalException)
+# The last three: numbers and text beyond what SQLite takes, or damaged ones in the file.
+
+T = TypeVar("T")
+R = TypeVar("R", bound="JobRow | None")
+
+
+class SQLiteLedger:
+    """A ledger in one file; see `Ledger` for what each method promises.
+
+    The file has mode 0600. A path where something else is, or a damaged ledger, or one of
+    a newer version, is refused by `open` and left as it is. Cancelling a call before its
+    turn has come writes nothing; later, the call is finished first.
+
+    Args:
+        path: Where the ledger is, or will be made; its directory must exist. Beside it
+            lie, while it is open, `-wal` and `-shm`, and for the lease `.lock`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.path.realpath(path)
+        """Absolute, so that a later change of directory does not matter."""
+        self._connection: sqlite3.Connection | None = None
+        self._pid: int | None = None
+        self._lease: Lease | None = None
+        self._turn: anyio.CapacityLimiter | None = None
+        # Should the object be used from event loops in two threads after all.
+        self._mutex = threading.Lock()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._connection is None else "open"
+        return f"<SQLiteLedger {self.path!r}: {state}>"
+
+    async def open(self) -> None:
+        """See `Ledger.open`."""
+
+        def work() -> None:
+            if self._connection is None:
+                self._connection = _sqlite_file.connect(Path(self.path))
+                self._pid = os.getpid()
+
+        await self._run("open", work)
+
+    async def aclose(self) -> None:
+        """See `Ledger.aclose`."""
+
+        def work() -> None:
+            self._release()
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+        with anyio.CancelScope(shield=True):  # bounded by SQLite's own timeout
+            await self._run("close", work)
+
+    async def acquire_lease(self, execution: str, holder: str) -> None:
+        """See `Ledger.acquire_lease`; an execution that holds it already keeps it.
+
+        Also reads the whole file, so that no run starts on a damaged ledger.
+        """
+
+        def work() -> None:
+            connection = self._opened()
+            if self._lease is not None and self._lease.execution == execution:
+                return
+            lease = Lease(f"{self.path}.lock", ledger=self.path, execution=execution, holder=holder)
+            try:
+                _sqlite_file.check_whole(connection, Path(self.path))
+            except BaseException:
+                lease.release()
+                raise
+            self._lease = lease
+
+        await self._run("take the lease of", work)
+
+    async def release_lease(self) -> None:
+        """See `Ledger.release_lease`."""
+        with anyio.CancelScope(shield=True):
+            await self._run("give back the lease of", self._release)
+
+    async def add(
+        self,
+        jobs: Sequence[NewJob],
+        *,
+        rerun: Collection[OutcomeStatus] = (),
+        replace_unsent: bool = False,
+    ) -> list[JobRow]:
+        """See `Ledger.add`."""
+
+        def work() -> list[JobRow]:
+            with self._writing() as (connection, book):
+                changes = _rules.enter_all(
+                    jobs,
+                    lambda key: _sqlite_rows.find(connection, key),
+                    book.last_number,
+                    rerun=rerun,
+                    replace_unsent=replace_unsent,
+                )
+                _save(connection, book, changes)
+            return [after for _, after in changes]
+
+        return await self._run("add jobs to", work)
+
+    async def get(self, key: str) -> JobRow | None:
+        """See `Ledger.get`."""
+        return await self._run("read", lambda: _sqlite_rows.find(self._opened(), key))
+
+    async def intent(
+        self,
+        key: str,
+        execution: str,
+        *,
+        at: float,
+        reserve: Decimal = Decimal(0),
+        budget: Decimal | None = None,
+        body_hash: str | None = None,
+    ) -> Intent:
+        """See `Ledger.intent`."""
+
+        def work() -> Intent:
+            with self._writing() as (connection, book):
+                before = _sqlite_rows.find(connection, key)
+                intent, after = _rules.intend(
+                    before,
+                    execution,
+                    book.totals,
+                    at=at,
+                    reserve=reserve,
+                    budget=budget,
+                    body_hash=body_hash,
+                )
+                _save(connection, book, [(before, after)])
+            return intent
+
+        return await self._run(f"write the intent to send job {key!r} into", work)
+
+    async def refused(self, key: str, execution: str) -> None:
+        """See `Ledger.refused`."""
+        await self._change(key, "refusal", lambda row, _: _rules.refuse(row, key, execution))
+
+    async def send_again(
+        self, key: str, execution: str, *, result: AttemptResult, detail: str
+    ) -> None:
+        """See `Ledger.send_again`."""
+        await self._change(
+            key,
+            "failed attempt",
+            lambda row, _: _rules.send_again(row, key, execution, result, detail),
+        )
+
+    async def accepted(self, key: str, execution: str, task_id: str, *, at: float) -> None:
+        """See `Ledger.accepted`."""
+        await self._change(
+            key,
+            f"task {task_id}",
+            lambda row, _: _rules.accept(row, key, execution, task_id, at),
+            task_id=task_id,
+        )
+
+    async def adopt(self, key: str, *, at: float) -> JobRow:
+        """See `Ledger.adopt`."""
+        return await self._change(
+            key, "adoption", lambda row, book: _rules.adopt(row, key, book.last_number + 1, at)
+        )
+
+    async def resolve(
+        self, key: str, resolution: Resolution, *, at: float, task_id: str | None = None
+    ) -> JobRow:
+        """See `Ledger.resolve`."""
+        return await self._change(
+            key,
+            "resolution",
+            lambda row, book: _rules.resolve(row, key, resolution, book, at=at, task_id=task_id),
+        )
+
+    async def end(self, key: str, ending: Ending) -> JobRow | None:
+        """See `Ledger.end`."""
+        return await self._change(
+            key, "ending", lambda row, book: _rules.end(row, ending, book.last_ended + 1)
+        )
+
+    async def set_files(
+        self, key: str, files: Sequence[str], *, download_error: str | None = None
+    ) -> None:
+        """See `Ledger.set_files`."""
+        await self._change(
+            key, "files", lambda row, _: _rules.keep_files(row, files, download_error)
+        )
+
+    async def rows(
+        self,
+        *,
+        states: Collection[JobState] = (),
+        statuses: Collection[OutcomeStatus] = (),
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[JobRow]:
+        """See `Ledger.rows`."""
+        stages = _rules.stages(states, statuses) if states or statuses else None
+
+        def work() -> list[JobRow]:
+            return _sqlite_rows.select(self._opened(), stages, after, max(limit, 0))
+
+        return await self._run("read", work)
+
+    async def ended_rows(self, *, after: int = 0, limit: int = 1000) -> list[JobRow]:
+        """See `Ledger.ended_rows`."""
+
+        def work() -> list[JobRow]:
+            return _sqlite_rows.select_ended(self._opened(), after, max(limit, 0))
+
+        return await self._run("read", work)
+
+    async def totals(self) -> Totals:
+        """See `Ledger.totals`."""
+        return await self._run("read", lambda: _sqlite_rows.read_book(self._opened()).totals)
+
+    async def remember(self, name: str, value: JsonValue) -> None:
+        """See `Ledger.remember`."""
+        text = json.dumps(plain(value, f"the value {name!r}"))
+
+        def work() -> None:
+            self._opened().execute("INSERT OR REPLACE INTO remembered VALUES (?, ?)", (name, text))
+
+        await self._run(f"keep {name!r} in", work)
+
+    async def recall(self, name: str) -> JsonValue:
+        """See `Ledger.recall`."""
+
+        def work() -> JsonValue:
+            found = (
+                self._opened()
+                .execute("SELECT value FROM remembered WHERE name = ?", (name,))
+                .fetchone()
+            )
+            return None if found is None else cast("JsonValue", json.loads(found[0]))
+
+        return await self._run("read", work)
+
+    async def _change(
+        self,
+        key: str,
+        what: str,
+        rule: Callable[[JobRow | None, Book], R],
+        *,
+        task_id: str | None = None,
+    ) -> R:
+        def work() -> R:
+            with self._writing() as (connection, book):
+                before = _sqlite_rows.find(connection, key)
+                after = rule(before, book)
+                _save(connection, book, [(before, after)])
+            return after
+
+        return await self._run(f"write the {what} of job {key!r} into", work, task_id=task_id)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise LedgerError(f"the ledger {self.path} is not open")
+        if self._pid != os.getpid():
+            # SQLite's connections, and the locks they hold, do not survive a fork.
+            raise LedgerError(f"the ledger {self.path} was opened before a fork; open a new one")
+        return self._connection
+
+    def _release(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[tuple[sqlite3.Connection, Book]]:
+        connection = self._opened()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection, _sqlite_rows.read_book(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+    async def _run(self, what: str, work: Callable[[], T], *, task_id: str | None = None) -> T:
+        """Runs `work` in a thread, when its turn has come, to its end."""
+
+        def guarded() -> T:
+            with self._mutex:
+                try:
+                    return work()
+                except _FAILURES as error:
+                    message = f"cannot {what} the ledger {self.path}: {_reason(error)}"
+                    raise LedgerError(message, task_id=task_id) from None
+
+        async def in_thread() -> T:
+            return await anyio.to_thread.run_sync(guarded, limiter=anyio.CapacityLimiter(1))
+
+        if self._turn is None:
+            self._turn = anyio.CapacityLimiter(1)
+        async with self._turn:
+            # The shield lets the answer through although the caller is cancelled; `finish`
+            # is for asyncio's own `Task.cancel`, which no shield of anyio holds off.
+            with anyio.CancelScope(shield=True):
+                result = await finish(in_thread, grace=math.inf)
+        return result
+
+
+def _save(
+    connection: sqlite3.Connection,
+    book: Book,
+    changes: Sequence[tuple[JobRow | None, JobRow | None]],
+) -> None:
+    settled = book
+    for before, after in changes:
+        if after is not None and after is not before:
+            _sqlite_rows.save(connection, before, after)
+            settled = settled.settle(before, after)
+    if settled is not book:
+        _sqlite_rows.write_book(connection, settled)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    code = getattr(error, "sqlite_errorname", None)
+    return f"{error} ({code})" if code else str(error)

@@ -1,0 +1,71 @@
+"""Options of the public surface, checked where they are given."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from os import PathLike
+
+from ._errors import ConfigurationError
+from ._ledger import Ledger
+
+
+def to_credits(value: Decimal | float | None) -> Decimal | None:
+    """Credits as Decimal, without the noise of a float."""
+    if value is None or isinstance(value, Decimal):
+        return value
+    return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+
+
+def check_bound(value: int | None) -> int | None:
+    """A bound of running tasks.
+
+    Raises:
+        ConfigurationError: it is below 1.
+    """
+    if value is not None and value < 1:
+        msg = f"max_in_flight must be at least 1, or None to learn the limit, not {value}"
+        raise ConfigurationError(msg)
+    return value
+
+
+def is_path(ledger: str | PathLike[str] | Ledger | None) -> bool:
+    """Whether a ledger is opened, and so closed, by us."""
+    return ledger is None or isinstance(ledger, str | PathLike)
+
+
+def check_interval(interval: tuple[float, float]) -> tuple[float, float]:
+    """A poll interval.
+
+    Raises:
+        ConfigurationError: not two positive numbers in order.
+    """
+    low, high = interval
+    if not (0 < low <= high < math.inf):
+        msg = f"poll_interval must be (low, high) seconds with 0 < low <= high, not {interval}"
+        raise ConfigurationError(msg)
+    return float(low), float(high)
+
+
+def check_retries(value: int) -> int:
+    """A number of repetitions.
+
+    Raises:
+        ConfigurationError: it is negative.
+    """
+    if value < 0:
+        msg = f"max_retries must be 0 or more, not {value}"
+        raise ConfigurationError(msg)
+    return value
+
+
+def check_task_id(task_id: str) -> str:
+    """A task id.
+
+    Raises:
+        ConfigurationError: it is empty.
+    """
+    if not task_id:
+        msg = "task_id is empty"
+        raise ConfigurationError(msg)
+    return task_id

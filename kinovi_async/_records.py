@@ -1,0 +1,81 @@
+"""The server's answer about a task, read tolerantly.
+
+The API changed its shapes at least four times (bare or in an envelope, `status` or
+`state`, errors as text or object, numbers as text); every variant is understood, and
+what is not understood is kept in `raw`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+__all__ = ["Output", "TaskError", "TaskRecord", "TaskStatus"]
+
+
+class TaskStatus(StrEnum):
+    """The four states of a task. An unknown one is read as `generating`, with one warning."""
+
+    WAITING = "waiting"
+    GENERATING = "generating"
+    SUCCESS = "success"
+    FAIL = "fail"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the task has ended."""
+        return self in {TaskStatus.SUCCESS, TaskStatus.FAIL}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One result file of a task, as the server describes it."""
+
+    url: str
+    width: int | None = None
+    """Pixels, None when the server does not say."""
+    height: int | None = None
+    media_type: str | None = None
+    """MIME type, None when the server does not say."""
+    extra: Mapping[str, object] = field(default_factory=dict)
+    """Fields beyond these, under their names on the wire (`seed`, `lastFrameImage`, ...)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """Why a task failed."""
+
+    code: str | None
+    """The server's code as text, None when it gave only a message."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One answer of recordInfo."""
+
+    task_id: str
+    status: TaskStatus
+    model: str | None = None
+    outputs: tuple[Output, ...] = ()
+    credits_used: Decimal | None = None
+    """Credits; on `fail` some generations of the API still show the reserved amount."""
+    error: TaskError | None = None
+    created_at: datetime | None = None
+    """UTC."""
+    completed_at: datetime | None = None
+    raw: Mapping[str, object] = field(default_factory=dict)
+    """The record as the server sent it, out of its envelope."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the task has ended."""
+        return self.status.is_terminal
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The outputs' addresses, in the server's order."""
+        return tuple(output.url for output in self.outputs)

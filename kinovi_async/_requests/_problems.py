@@ -1,0 +1,105 @@
+"""What pydantic's errors say in our own words.
+
+One pure function turns a ValidationError into problems whose phrases come from the
+fields' own rules, so that a new field needs no second edit here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from .._errors import InvalidRequestError, Problem
+from ._fields import FieldDescription, fields_of, input_fields, plain
+from ._rules import listed, shorten, show
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
+
+# Beyond this no key is a misspelt field, and comparing gets slow.
+_LONGEST_MISSPELLING = 40
+_KEY_SHOWN = 40
+
+
+def problems_of(error: ValidationError, cls: type[BaseModel]) -> list[Problem]:
+    """Every error of a request class as problems, in the order of its fields."""
+    found: list[Problem] = []
+    for details in error.errors(include_url=False):
+        found.extend(_problems(details, cls))
+    return found
+
+
+def _problems(details: ErrorDetails, cls: type[BaseModel]) -> Sequence[Problem]:
+    context = details.get("ctx", {})
+    cause = context.get("error")
+    if isinstance(cause, InvalidRequestError):
+        return cause.problems
+    location = details["loc"]
+    key = str(location[0]) if location else ""
+    if details["type"] == "extra_forbidden":
+        return [unknown_input(key, cls)]
+    field = _field(key, cls)
+    if field is None:
+        allowed = f"an object with the fields of {cls.__name__}"
+        return [Problem(key or "request", show(details["input"]), allowed)]
+    if details["type"] == "missing":
+        return [missing(field)]
+    path = field.path + "".join(f"[{part}]" for part in location[1:])
+    given = context.get("given", show(details["input"]))
+    return [Problem(path, str(given), str(context.get("allowed", field.allowed)))]
+
+
+def missing(field: FieldDescription) -> Problem:
+    """The problem of a required field that is not there."""
+    return Problem(field.path, "", f"required: {field.allowed}")
+
+
+def unknown_input(key: object, cls: type[BaseModel]) -> Problem:
+    """The problem of a key in `inputs` that the class has no field for."""
+    hint = "no such field"
+    if isinstance(key, str) and len(key) <= _LONGEST_MISSPELLING:
+        hints: Mapping[str, str] = getattr(cls, "HINTS", {})
+        told = {plain(name): text for name, text in hints.items()}
+        names = [field.wire_name for field in input_fields(cls).values()]
+        if plain(key) in {plain(name) for name in ("model", "callBackUrl")}:
+            hint = "no such field; it belongs beside inputs"
+        hint = told.get(plain(key)) or _did_you_mean(key, names) or hint
+    return Problem(f"inputs.{show_key(key)}", "", hint)
+
+
+def unknown_key(key: object, names: Sequence[str], inside: Sequence[str]) -> Problem:
+    """The problem of a key beside `inputs`: `names` belong there, `inside` within `inputs`."""
+    hint = f"no such field; the fields here are {listed(names, 'and')}"
+    if isinstance(key, str) and len(key) <= _LONGEST_MISSPELLING:
+        if plain(key) in {plain(name) for name in inside}:
+            hint = f"belongs inside inputs: inputs.{key}"
+        else:
+            hint = _did_you_mean(key, names) or hint
+    return Problem(show_key(key), "", hint)
+
+
+def given_twice(path: str) -> Problem:
+    """The problem of a field that is there under both of its names."""
+    return Problem(path, "", "given twice, under both of its names")
+
+
+def show_key(key: object) -> str:
+    """A key of an object as part of a path; short and printable, whatever it is."""
+    if isinstance(key, str):
+        return shorten(key if key.isprintable() and key else repr(key[:_KEY_SHOWN]), _KEY_SHOWN)
+    return f"[{shorten(show(key), _KEY_SHOWN)}]"
+
+
+def _did_you_mean(key: str, names: Sequence[str]) -> str | None:
+    by_plain = {plain(name): name for name in names}
+    near = get_close_matches(plain(key), by_plain, n=1)
+    return f"no such field; did you mean {by_plain[near[0]]}?" if near else None
+
+
+def _field(key: str, cls: type[BaseModel]) -> FieldDescription | None:
+    for field in fields_of(cls).values():
+        if key in {field.name, field.wire_name}:
+            return field
+    return None

@@ -1,0 +1,77 @@
+"""When each running task is polled next: jittered, never twice within the minimum.
+
+A task is polled U(low, high) seconds after its acceptance and after each answer.
+Where a webhook speaks for it, polls are a fallback ten times as rare, and one at
+once when it spoke. A poll that was handed out is not handed out again before its
+answer.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from ._heap import LazyHeap
+
+if TYPE_CHECKING:
+    from ._entry import Entry
+
+SLOW = (25.0, 35.0)
+"""Seconds between fallback polls, for a minimum of 3 s (scheduling.md, "webhook")."""
+
+
+class PollPlan:
+    """The polls of all running tasks of one account, O(log n) each."""
+
+    def __init__(self, interval: tuple[float, float], *, scale: float, rng: Random) -> None:
+        self._interval = interval
+        self._minimum = interval[0]
+        self._slow = (SLOW[0] * scale, SLOW[1] * scale)
+        self._rng = rng
+        self._due: LazyHeap[Entry] = LazyHeap()
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next poll is due, or None."""
+        return self._due.first_time
+
+    def schedule(self, entry: Entry, now: float) -> None:
+        """Plan the next poll of a task accepted or answered for just now."""
+        entry.polling = False
+        if entry.notified:
+            self._at_once(entry, now)
+            return
+        low, high = self._slow if entry.slow else self._interval
+        self._put(entry, now + self._rng.uniform(low, high))
+
+    def notified(self, entry: Entry, now: float) -> None:
+        """Poll as soon as the minimum allows, once more after a poll that is under way."""
+        entry.slow = entry.notified = True
+        if not entry.polling:
+            self._at_once(entry, now)
+
+    def take_due(self, now: float) -> tuple[Entry, ...]:
+        """Hand out everything that is due, longest due first."""
+        taken: list[Entry] = []
+        while (entry := self._due.first()) is not None and self._due.key(entry)[0] <= now:
+            self._due.discard(entry)
+            entry.polling = True
+            entry.notified = False
+            entry.polled_at = now
+            taken.append(entry)
+        return tuple(taken)
+
+    def discard(self, entry: Entry) -> None:
+        """Plan no more polls of a task."""
+        entry.polling = False
+        self._due.discard(entry)
+
+    def _at_once(self, entry: Entry, now: float) -> None:
+        last = entry.polled_at
+        self._put(entry, now if last is None else max(now, last + self._minimum))
+
+    def _put(self, entry: Entry, due: float) -> None:
+        self._due.put(entry, (due, entry.order))

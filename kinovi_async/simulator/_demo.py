@@ -1,0 +1,61 @@
+"""The demo account's five ended tasks, under the ids the API's documents publish."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ._accounts import DEMO_KEY, fingerprint
+from ._answers import Answer
+from ._checks import check_body
+from ._tasks import Failure, SimulatedTask
+
+_TEXT: Final = {"prompt": "A serene mountain landscape at golden hour", "duration": "5"}
+_IMAGE: Final = {"prompt": "The leaves move in the wind", "urls": ["https://example.com/tree.jpg"]}
+_AGO: Final = 3600.0
+_TOOK: Final = 120.0
+"""Seconds; the sample record of the API's overview took as long."""
+
+_TASKS: Final[tuple[tuple[str, dict[str, object], Failure | None], ...]] = (
+    ("demo_task_t2v_success", {**_TEXT}, None),
+    ("demo_task_i2v_success", {**_IMAGE}, None),
+    (
+        "demo_task_fail_text_moderation",
+        {**_TEXT},
+        Failure("2038", "The prompt does not comply with the platform's rules"),
+    ),
+    (
+        "demo_task_fail_face_detected",
+        {**_IMAGE},
+        Failure("4011", "A real face was found in the uploaded image"),
+    ),
+    (
+        "demo_task_fail_server_error",
+        {**_TEXT},
+        Failure("500", "Generation failed. Please try again"),
+    ),
+)
+
+
+def demo_tasks(now: float) -> list[SimulatedTask]:
+    """The demo tasks, ended some time before `now`."""
+    return [_task(now - _AGO, *each) for each in _TASKS]
+
+
+def _task(
+    accepted_at: float, task_id: str, inputs: dict[str, object], failure: Failure | None
+) -> SimulatedTask:
+    order = check_body({"model": "seedance-20", "inputs": inputs}, ignore_unknown=False)
+    if isinstance(order, Answer):  # the bodies above are fixed, and tested
+        raise TypeError(f"the demo task {task_id} is no valid request: {order.body!r}")
+    return SimulatedTask(
+        id=task_id,
+        order=0,
+        account=fingerprint(DEMO_KEY),
+        request=order,
+        accepted_at=accepted_at,
+        starts_at=accepted_at,
+        ends_at=accepted_at + _TOOK,
+        failure=failure,
+        media_base="",
+        submission="answered",
+    )

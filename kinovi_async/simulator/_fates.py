@@ -1,0 +1,71 @@
+"""What becomes of a task, settled when it is accepted: its id, its time, its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ._checks import Order
+from ._faults import TASK_FAULTS, Faults
+from ._luck import Luck
+from ._script import TaskRule
+from ._tasks import NEVER, Failure
+
+_ID_LENGTH: Final = 24
+"""Characters after `task_`, as the API's later documents show them."""
+_WAITING_SHARE: Final = (0.05, 0.15)
+"""The part of its time that a task is `waiting` before it is `generating`."""
+
+# Codes and key words of the documents' failures; the seed picks one of the model's.
+_FAILURES: Final = (
+    Failure("2038", "The prompt does not comply with the platform's rules"),
+    Failure("500", "The service is temporarily unavailable, please try again later"),
+)
+_IMAGE_FAILURES: Final = (
+    *_FAILURES,
+    Failure("500", "The generated image was blocked by moderation"),
+)
+_VIDEO_FAILURES: Final = (*_FAILURES, Failure("500", "Generation failed. Please try again"))
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What is settled about a task."""
+
+    task_id: str
+    seconds: float
+    """From acceptance to the end; `NEVER` for a task that is stuck."""
+    waiting: float
+    """Seconds of it until it is `generating`."""
+    failure: Failure | None
+    unlucky: bool
+    """The failure came from the rate of `Faults`, not from a script."""
+
+
+def fate(  # noqa: PLR0917 - each is one of the things that decide
+    luck: Luck,
+    what: str,
+    copy: int,
+    order: Order,
+    rule: TaskRule | None,
+    faults: Faults,
+    usual: tuple[float, float],
+) -> Fate:
+    """The fate of the `copy`-th task of the body hashed to `what`; `usual` in seconds."""
+    seconds = luck.between(*usual, "seconds", what, copy)
+    unlucky = faults.pick(TASK_FAULTS, luck.roll("fail", what, copy)) is not None
+    known = _VIDEO_FAILURES if order.shape.kind == "video" else _IMAGE_FAILURES
+    failure = luck.choice(known, "failure", what, copy) if unlucky else None
+    if rule is not None:
+        seconds = seconds if rule.seconds is None else rule.seconds
+        seconds = NEVER if rule.stuck else seconds
+        failure = None if rule.code is None else Failure(rule.code, rule.message)
+        unlucky = False
+    share = luck.between(*_WAITING_SHARE, "waiting", what, copy)
+    return Fate(
+        task_id=f"task_{luck.token(_ID_LENGTH, 'id', what, copy)}",
+        seconds=seconds,
+        waiting=0.0 if seconds == NEVER else share * seconds,
+        failure=failure,
+        unlucky=unlucky,
+    )

@@ -1,0 +1,173 @@
+"""Runs a simulator on a port: beside the caller in a thread of its own, or instead of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+import anyio.to_thread
+import uvicorn
+
+from ._app import BASE_PATH
+from ._hangups import HangupProtocol
+from ._simulator import Simulator
+from ._webhooks import pump
+
+_BACKLOG: Final = 2048
+_KEEP_ALIVE: Final = 75
+"""Seconds an idle connection is kept, as a common gateway does by default."""
+_LONGEST_STOP: Final = 10.0
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only recognised
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSimulator:
+    """A simulator that listens."""
+
+    simulator: Simulator
+    host: str
+    port: int
+
+    @property
+    def origin(self) -> str:
+        """`http://127.0.0.1:40123`, without a path."""
+        host = _ANY_ADDRESS.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        """What `KINOVI_BASE_URL` or `base_url=` takes: `http://127.0.0.1:40123/api/v1`."""
+        return self.origin + BASE_PATH
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Whoever is still waiting, perhaps for an answer that is late on purpose, is
+        # hung up on: nobody wants to wait for a simulator to end.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+def _server(simulator: Simulator) -> _Server:
+    config = uvicorn.Config(
+        simulator.app,
+        http=HangupProtocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE,
+    )
+    return _Server(config)
+
+
+async def _run(server: _Server, simulator: Simulator, listener: socket.socket) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(pump, simulator)
+        await server.serve(sockets=[listener])
+        group.cancel_scope.cancel()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    # asyncio turns Nagle's algorithm off for sockets that name their protocol alone;
+    # with it each answer, being two writes, would take 40 ms.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":
+            # Elsewhere this option lets two servers share a port.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+class _Background:
+    """A server in a thread with an event loop of its own."""
+
+    def __init__(self, simulator: Simulator, listener: socket.socket) -> None:
+        self._server = _server(simulator)
+        self._simulator = simulator
+        self._listener = listener
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._main, name="kinovi-simulator", daemon=True)
+
+    def start(self) -> None:
+        # The socket listens already: whoever connects before the loop runs waits a moment.
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        if self._error is not None:
+            raise RuntimeError("the simulator's server ended with an error") from self._error
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(_run(self._server, self._simulator, self._listener))
+        except Exception as error:  # noqa: BLE001 - a thread has no caller; `stop` raises it
+            self._error = error
+        finally:
+            self._listener.close()
+
+
+@asynccontextmanager
+async def serve(
+    simulator: Simulator | None = None, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[RunningSimulator]:
+    """Serves a simulator (by default a new one) in the background while the block runs.
+
+    It runs in a thread with an event loop of its own, so the caller may be on asyncio or
+    trio. Port 0 means a free one. At the end of the block, or when it is cancelled, the
+    server hangs up on whoever still waits and is gone within a moment.
+
+    Raises:
+        OSError: the port is taken, or the host is none of this machine's.
+    """
+    simulator = simulator or Simulator()
+    listener = _listen(host, port)
+    running = RunningSimulator(simulator, host, listener.getsockname()[1])
+    background = _Background(simulator, listener)
+    background.start()
+    try:
+        yield running
+    finally:
+        with anyio.move_on_after(_LONGEST_STOP, shield=True):
+            await anyio.to_thread.run_sync(background.stop, abandon_on_cancel=True)
+
+
+def run_simulator(
+    simulator: Simulator | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    on_ready: Callable[[RunningSimulator], None] | None = None,
+) -> None:
+    """Serves a simulator until Ctrl-C or SIGTERM; `on_ready` is told where it listens.
+
+    Returns after Ctrl-C; SIGTERM ends the process, as it would without a server.
+
+    Raises:
+        OSError: the port is taken, or the host is none of this machine's.
+    """
+    simulator = simulator or Simulator()
+    with _listen(host, port) as listener:
+        if on_ready is not None:
+            on_ready(RunningSimulator(simulator, host, listener.getsockname()[1]))
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_run(_server(simulator), simulator, listener))

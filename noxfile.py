@@ -1,0 +1,94 @@
+"""What CI runs, session by session: `nox -l` lists them, `nox -s tests` is the main one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "typing", "tests", "examples", "bench", "build"]
+nox.options.default_venv_backend = "venv"
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+CODE = ["kinovi_async", "tests", "examples", "benchmarks", "noxfile.py"]
+
+
+def _group(name: str) -> list[str]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff (rules and format), and flake8-async for what ruff does not know."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check", *CODE)
+    session.run("ruff", "format", "--check", *CODE)
+    session.run("flake8", "--select", "ASYNC", "--extend-ignore", "ASYNC127", *CODE)
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Mypy, strict, over everything."""
+    session.install(".[all]", *_group("test"), *_group("typing"), "nox")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, on asyncio and trio, against the built wheel; branch coverage >= 90 %."""
+    session.install(".[all]", *_group("test"))
+    # Away from the source tree, or Python would import it instead of the wheel.
+    away = Path(session.create_tmp()) / "away"
+    shutil.rmtree(away, ignore_errors=True)
+    away.mkdir()
+    for name in ("tests", "examples", "benchmarks"):
+        shutil.copytree(ROOT / name, away / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, away)
+    session.chdir(away)
+    # Lightens the tests that start many processes: they are covered in process too.
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    if not session.posargs:
+        session.run("coverage", "combine", "--quiet")
+        session.run("coverage", "report", "--fail-under=90")
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
+def compat(session: nox.Session) -> None:
+    """The tests on every supported Python that is installed."""
+    session.install(".[all]", *_group("test"))
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Every example, as a user would run it, against the simulator."""
+    session.install(".[all]")
+    out = Path(session.create_tmp()) / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    run = ["kinovi", "run", "examples/batch.jsonl", "-o", str(out), "--simulate"]
+    session.run(*run)
+    session.run(*run)
+    for script in sorted(Path("examples").glob("*.py")):
+        session.run("python", str(script), "--simulate")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """A short pass of each benchmark; `nox -s bench -- --full` for the figures of the README."""
+    session.install(".[all]")
+    for script in sorted(Path("benchmarks").glob("[!_]*.py")):
+        session.run("python", str(script), *(session.posargs or ["--short"]))
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """The wheel and the source distribution, checked."""
+    session.install("build", "twine")
+    out = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(out, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(out))
+    session.run("twine", "check", "--strict", *map(str, out.iterdir()))
