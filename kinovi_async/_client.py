@@ -23,6 +23,7 @@ from ._batch import BatchSource, OutcomeStream, run_stream
 from ._calls import create_task, wait_for_task
 from ._errors import ConfigurationError
 from ._ledger import Ledger, MemoryLedger, open_ledger
+from ._logs import configure_logging
 from ._options import (
     check_bound,
     check_interval,
@@ -36,6 +37,7 @@ from ._policy import SubmitPolicy
 from ._records import Output, TaskRecord, TaskStatus
 from ._requests import Request, as_request, encode_body, with_callback
 from ._secrets import ApiKey, find_key
+from ._shield import finish
 from ._transport import HttpTransport, check_base_url
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ __all__ = ["AsyncKinovi"]
 DEFAULT_BASE_URL = "https://kinovi.ai/api/v1"
 # The documents' advice: poll every 3 to 5 seconds.
 DEFAULT_POLL_INTERVAL = (3.0, 5.0)
+# Seconds that the ledger gets to finish writing a job when its call is cancelled.
+GRACE = 10.0
 # Seconds for one HTTP exchange that costs nothing.
 DEFAULT_TIMEOUT = 30.0
 
@@ -105,6 +109,7 @@ class AsyncKinovi:
         ledger: str | PathLike[str] | Ledger | None = None,
         submit_policy: SubmitPolicy | None = None,
     ) -> None:
+        configure_logging()
         key = find_key(api_key)
         del api_key  # a traceback that shows local variables must not show it
         self._options: dict[str, object] = {
@@ -366,19 +371,11 @@ class AsyncKinovi:
             self._account, self._shared.book, LaneOptions(group="calls", cancel_on_leave=True)
         )
         await lane.open()
-        found: Job | None = None
-
-        async def add() -> None:
-            nonlocal found
-            (found,) = await lane.add([job])
-
         try:
-            with anyio.CancelScope(shield=True):
-                await add()
+            (found,) = await finish(lambda: lane.add([job]), grace=GRACE)
         except BaseException:
             self._account.leave(lane)
             raise
-        assert found is not None  # noqa: S101 - add() set it
         if found is job:
             await lane.run(lambda: job.done)
             return await job.outcome()
@@ -510,9 +507,7 @@ class AsyncKinovi:
         self._check_closed()
         expect = None if isinstance(output, str) else output.media_type
         url = output if isinstance(output, str) else output.url
-        return open_checked(
-            self._transport, url, allow_private=self._is_loopback, expect=expect
-        )
+        return open_checked(self._transport, url, allow_private=self._is_loopback, expect=expect)
 
     @property
     def _is_loopback(self) -> bool:

@@ -18,6 +18,7 @@ from ._ledger import JobState, Ledger
 from ._options import check_bound, to_credits
 from ._outcomes import Outcome, OutcomeStatus
 from ._requests import Request, as_request, restore_request
+from ._shield import finish
 
 if TYPE_CHECKING:
     from ._client import AsyncKinovi
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["JobScheduler", "Statistics"]
 
+# Seconds that the ledger gets to finish writing a job when its submit is cancelled.
+GRACE = 10.0
 _RERUNNABLE = frozenset({OutcomeStatus.FAILED, OutcomeStatus.REJECTED, OutcomeStatus.CANCELLED})
 
 
@@ -211,7 +214,12 @@ class JobScheduler:
         lane = self._open_lane()
         await lane.wait_for_room()
         again = _RERUNNABLE if rerun else ()
-        (found,) = await lane.add([job], rerun=again, replace_unsent=replace_unsent)
+
+        async def add() -> list[Job]:
+            return await lane.add([job], rerun=again, replace_unsent=replace_unsent)
+
+        # In a task of its own: torn between ledger and queue, a job would be in one only.
+        (found,) = await finish(add, grace=GRACE)
         return found
 
     async def _enter_line(

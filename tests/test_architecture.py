@@ -16,7 +16,7 @@ PACKAGE = Path(kinovi_async.__file__).parent
 # this list. What stands in TYPE_CHECKING is no import.
 LAYERS = [
     {"_version", "_errors"},
-    {"_policy", "_records", "_secrets", "_shield"},
+    {"_logs", "_policy", "_records", "_secrets", "_shield"},
     {"_record_parsing", "_requests"},
     {"_outcomes"},
     {"_events", "_ledger", "_scheduling", "_transport", "_downloads"},

@@ -24,17 +24,17 @@ import anyio.abc
 import anyio.lowlevel
 
 from .._errors import (
-    BudgetExceededError,
     JobCancelledError,
     KinoviError,
     LedgerError,
     WaitTimeoutError,
 )
-from .._events import Event, EventHandler, JobEnded, JobQueued, SchedulerPaused, SchedulerResumed
-from .._ledger import Ending, JobRow, JobState
+from .._events import Event, EventHandler, JobEnded, SchedulerPaused, SchedulerResumed
+from .._ledger import Ending, JobState
 from .._outcomes import Outcome, OutcomeStatus
 from .._requests import describe
 from .._scheduling import Entry
+from ._enter import enter, enter_alone
 from ._error_json import error_to_json
 from ._job import Job, outcome_of
 from ._poll import poll
@@ -323,15 +323,7 @@ class Lane:
             KeyConflictError: a key belongs to another request.
             BudgetExceededError: with a budget, a price is unknown.
         """
-        for job in jobs:
-            self._price(job)
-        now = self.account.wall()
-        rows = await self.book.ledger.add(
-            [job.to_ledger(now) for job in jobs], rerun=rerun, replace_unsent=replace_unsent
-        )
-        found = [await self._start(job, row) for job, row in zip(jobs, rows, strict=True)]
-        self.account.pump()
-        return found
+        return await enter(self, jobs, rerun=rerun, replace_unsent=replace_unsent)
 
     def add_soon(self, job: Job) -> None:
         """Like `add`, for a caller that cannot wait; nothing is sent before it is written."""
@@ -341,16 +333,7 @@ class Lane:
 
     async def _add_alone(self, job: Job) -> None:
         with anyio.CancelScope(shield=True):
-            try:
-                (found,) = await self.add([job])
-            except KinoviError as error:
-                self.counts[OutcomeStatus.REJECTED] += 1
-                job.settle(job.ended_as(OutcomeStatus.REJECTED, error))
-                found = job
-        self.arriving.discard(job)
-        self.changed()
-        if found is not job:  # the key is live already: one job, two handles
-            job.settle(await found.outcome())
+            await enter_alone(self, job)
 
     async def count_money(self) -> None:
         """Keeps the totals at hand for the statistics."""
@@ -358,40 +341,10 @@ class Lane:
         self.spent = totals.spent
         self.reserved = totals.reserved + totals.exposed
 
-    def _price(self, job: Job) -> None:
-        if job.cost is None:
-            job.cost = self.options.assume_cost
-        if job.cost is None and self.options.budget is not None:
-            msg = f"the price of model {job.request.model} is unknown; a budget needs one"
-            raise BudgetExceededError(msg)
-
-    async def _start(self, job: Job, row: JobRow) -> Job:
-        live = self.book.live.get(job.key)
-        if live is not None and not live.done:
-            return live
-        if row.state is JobState.SENDING:
-            row = await self._settled(row)
-        if row.state is JobState.ENDED and row.status is OutcomeStatus.EXPIRED:
-            row = await self.book.ledger.adopt(job.key, at=self.account.wall())
-        if row.state is JobState.ENDED:
-            job.settle(outcome_of(row, job.request, index=job.index))
-            return job
-        if self.stopped is not None and row.state is JobState.QUEUED:
-            job.settle(job.ended_as(OutcomeStatus.CANCELLED, self.stopped))
-            return job
-        self._track(job)
-        await self._enter_queue(job, row)
-        return job
-
-    async def _settled(self, row: JobRow) -> JobRow:
-        """A row that was on the wire when it was read, and is live no more."""
-        if row.execution != self.book.execution:
-            return await self.book.settle_dangling(row) or row
-        return await self.book.ledger.get(row.key) or row
-
-    def _track(self, job: Job) -> None:
+    def track(self, job: Job) -> Entry:
+        """From here on the job is this lane's to drive."""
         job.lane = self
-        job.entry = Entry(
+        entry = job.entry = Entry(
             key=job.key,
             model=job.request.model,
             group=job.group or self.options.group,
@@ -401,39 +354,24 @@ class Lane:
         )
         self.jobs[job.key] = job
         self.book.live[job.key] = job
-
-    async def _enter_queue(self, job: Job, row: JobRow) -> None:
-        assert job.entry is not None  # noqa: S101 - set by _track
-        now = anyio.current_time()
-        if row.state is JobState.ACCEPTED:
-            age = max(0.0, self.account.wall() - (row.accepted_at or self.account.wall()))
-            job.task_id = row.task_id
-            self.account.state.adopt(job.entry, now, age=age)
-            self.begin_wait(job)
-            return
-        self.account.state.enqueue(job.entry, now)
-        if job.max_queue_wait is not None:
-            self._watch(now + job.max_queue_wait, job)
-        if self.options.on_event is not None:
-            await self.emit(JobQueued(at=self.account.wall(), key=job.key, model=job.request.model))
+        return entry
 
     def requeue(self, job: Job) -> None:
         """Puts a job that ended in failure back into the queue, behind the others."""
         self.running.discard(job.key)
-        self._track(job)
-        assert job.entry is not None  # noqa: S101 - set by _track
-        self.account.state.enqueue(job.entry, anyio.current_time())
+        self.account.state.enqueue(self.track(job), anyio.current_time())
 
     def begin_wait(self, job: Job) -> None:
         """The task runs: from here on `max_wait` counts."""
         now = anyio.current_time()
         job.accepted_at = now
         wait = default_max_wait(job.request.model) if job.max_wait is None else job.max_wait
-        self._watch(now + wait, job)
+        self.watch(now + wait, job)
         self.running.add(job.key)
         self.changed()
 
-    def _watch(self, at: float, job: Job) -> None:
+    def watch(self, at: float, job: Job) -> None:
+        """Looks at the job again at this time of the clock."""
         heapq.heappush(self._deadlines, (at, next(self._ticket), job))
         if at < self._sleeps_until:
             self._wakeup.set()

@@ -15,12 +15,31 @@ import typer
 
 from ._exits import ExitCode, exit_code_of_error
 from ._options import DEFAULT_TEMPLATE
+from ._parameters import (
+    AsJson,
+    AssumeCost,
+    Budget,
+    File,
+    First,
+    IdColumn,
+    MaxInFlight,
+    MaxWait,
+    Model,
+    NoDownload,
+    Out,
+    OutArgument,
+    PollInterval,
+    Quiet,
+    Rerun,
+    Simulate,
+    StopAfter,
+    Tags,
+    Template,
+)
 from ._text import visible
 
 app = typer.Typer(
     name="kinovi",
-    help="Generate images and videos with the Kinovi API: whole batches, every slot in use, "
-    "nothing paid twice, resumable after anything. The API key comes from KINOVI_API_KEY.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,85 +47,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-File = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE", help="A .jsonl or .csv file, or - for JSON lines on standard input."
-    ),
-]
-OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The output directory of a run.")]
-Out = Annotated[
-    Path,
-    typer.Option("-o", "--out", metavar="OUT", help="The output directory; the same one resumes."),
-]
-MaxInFlight = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Run at most so many tasks at a time. Default: all slots the account has, learned.",
-    ),
-]
-PollInterval = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LOW,HIGH",
-        help="Seconds between two looks at a task. Default: 3,5, as the API asks.",
-    ),
-]
-Budget = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CREDITS", help="Stop before OUT costs more than this, over all its runs."
-    ),
-]
-AssumeCost = Annotated[
-    str | None,
-    typer.Option(metavar="CREDITS", help="What to count for a request of unknown price."),
-]
-MaxWait = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SECONDS",
-        help="Wait so long for an accepted task. Default: by model, at least 15 minutes.",
-    ),
-]
-First = Annotated[int | None, typer.Option(min=1, help="Only the first N requests of FILE.")]
-Rerun = Annotated[
-    str | None, typer.Option(metavar="STATUSES", help="Run these again: failed,rejected.")
-]
-StopAfter = Annotated[
-    int | None, typer.Option(min=1, help="Stop after so many failed or rejected jobs.")
-]
-Model = Annotated[str | None, typer.Option(help="The model of lines that name none.")]
-IdColumn = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", help="The CSV column that holds the ids. Default: id."),
-]
-Tags = Annotated[
-    str | None,
-    typer.Option(metavar="A,B", help="CSV columns to carry along into results and file names."),
-]
-Template = Annotated[
-    str,
-    typer.Option(
-        metavar="TEMPLATE", help="File names; {id} {n} {ext} {model} {task_id} {line} and the tags."
-    ),
-]
-NoDownload = Annotated[bool, typer.Option("--no-download", help="Do not fetch the files.")]
-Simulate = Annotated[
-    bool,
-    typer.Option(
-        "--simulate", help="Work with the bundled simulator: no key, no network, nothing paid."
-    ),
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print events as JSON lines on standard output.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what went wrong.")]
-
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917 - typer reads options off positional parameters
     file: File,
     out: Out,
     max_in_flight: MaxInFlight = None,
@@ -177,7 +120,7 @@ def run(
 
 
 @app.command()
-def check(
+def check(  # noqa: PLR0917 - as above
     file: File,
     out: Annotated[
         Path | None,
@@ -217,7 +160,7 @@ def check(
 
 
 @app.command()
-def generate(
+def generate(  # noqa: PLR0917 - as above
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="For example nanobanana2; see `kinovi models`.")
     ],
@@ -341,7 +284,11 @@ def version(
         bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
     ] = False,
 ) -> None:
-    """Generate images and videos with the Kinovi API: whole batches, every slot in use, nothing paid twice, resumable after anything. The API key comes from KINOVI_API_KEY."""  # the help of the command itself
+    """Generate images and videos with the Kinovi API.
+
+    Whole batches, every slot in use, nothing paid twice, resumable after anything.
+    The API key comes from the environment variable KINOVI_API_KEY.
+    """
     if show:
         from .._version import __version__
 

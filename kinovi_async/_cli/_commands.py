@@ -88,7 +88,7 @@ def generate_command(
 
     vocabulary = kinovi_vocabulary()
     body = request_body(model, prompt, settings, vocabulary)
-    vocabulary.check(body)
+    vocabulary.check(body)  # a wrong field is told before a missing key
     if not options.simulate:
         check_key()
     reporter = PlainReporter(clock=time.monotonic, quiet=options.quiet)

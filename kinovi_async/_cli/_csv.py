@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from enum import Enum, auto
@@ -112,7 +112,7 @@ class TableReader:
     def _is_known(self, header: str) -> bool:
         return self._column(header.strip()) is not None
 
-    def _column(self, header: str) -> _Column | None:
+    def _column(self, header: str) -> _Column | None:  # noqa: PLR0911 - one for each meaning
         options = self._options
         if header in options.tags:
             return _Column(header, _Role.TAG, header)
@@ -236,7 +236,7 @@ def _unknown_columns(unknown: Collection[str], tags: Collection[str]) -> str:
     return f"{what} {names} {verb} of any model; to carry along as tags: --tags {shortened(flag)}"
 
 
-def typed(cell: str, kind: Kind, *, decimal_comma: bool = False) -> object:
+def typed(cell: str, kind: Kind, *, decimal_comma: bool = False) -> object:  # noqa: PLR0911 - one for each kind
     """The value a cell means; the stripped text itself when it is none of that kind."""
     if kind is Kind.TEXT:
         return cell

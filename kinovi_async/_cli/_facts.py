@@ -15,7 +15,7 @@ from .._events import (
 from ._results import iso_time
 
 
-def facts_of(event: Event) -> tuple[str, dict[str, object]] | None:
+def facts_of(event: Event) -> tuple[str, dict[str, object]] | None:  # noqa: PLR0911 - one for each event
     """An event's name and facts; None for what is told in another way."""
     at = {"at": iso_time(event.at)}
     match event:

@@ -51,7 +51,10 @@ class Fetcher:
         from .._downloads import collision_suffixes, file_name
 
         names = {
-            key: file_name(self._template, fields={**self._blank, "task_id": key, **fields, "n": "1", "ext": ""})
+            key: file_name(
+                self._template,
+                fields={**self._blank, "task_id": key, **fields, "n": "1", "ext": ""},
+            )
             for key, fields in jobs.items()
         }
         suffixes = collision_suffixes(names)

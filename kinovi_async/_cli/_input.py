@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from .._errors import ConfigurationError
 from ._csv import TableOptions, TableReader
@@ -42,7 +43,7 @@ def _source(
 ) -> Iterator[RawLine | InputProblem]:
     if file == STANDARD_INPUT:
         _no_table_options(options, "standard input holds JSON lines")
-        yield from read_jsonl(_buffered(sys.stdin.buffer))
+        yield from read_jsonl(io.BufferedReader(cast("io.RawIOBase", sys.stdin.buffer)))
         return
     path = Path(file)
     suffix = path.suffix.lower()
@@ -69,7 +70,3 @@ def _no_table_options(options: TableOptions, why: str) -> None:
     for given, flag in ((options.tags, "--tags"), (options.id_column, "--id-column")):
         if given:
             options.notes.append(f"{flag} is for the columns of a CSV; {why}")
-
-
-def _buffered(stream: io.BufferedIOBase) -> io.BufferedReader:
-    return stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[arg-type] # anything with readinto

@@ -10,7 +10,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 from .._errors import InvalidRequestError
 from ._text import counted, shortened, visible
@@ -153,7 +153,7 @@ class BatchReader:
         if body.get("model") is None:
             body["model"] = self._model
         try:
-            return self._vocabulary.check(cast("JsonObject", body))
+            return self._vocabulary.check(body)
         except InvalidRequestError as error:
             problems += [
                 InputProblem(raw.number, problem.field, f"{problem.allowed}, not {problem.given}")

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from .._errors import ConfigurationError
 from .._outcomes import OutcomeStatus
-from ._plan import RERUNNABLE
 from ._text import visible
 
 DEFAULT_TEMPLATE = "{id}_{n}{ext}"
+RERUNNABLE = (OutcomeStatus.FAILED, OutcomeStatus.REJECTED, OutcomeStatus.CANCELLED)
+"""What `--rerun` may name: jobs whose last attempt certainly costs nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

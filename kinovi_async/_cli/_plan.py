@@ -19,9 +19,6 @@ from ._text import shortened
 if TYPE_CHECKING:
     from .._ledger import JsonObject
 
-RERUNNABLE = (OutcomeStatus.FAILED, OutcomeStatus.REJECTED, OutcomeStatus.CANCELLED)
-"""What `--rerun` may name: jobs whose last attempt certainly costs nothing."""
-
 
 class Step(StrEnum):
     """What happens to a line."""

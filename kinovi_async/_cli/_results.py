@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from .._ledger import JobRow, JobState
 from .._outcomes import AttemptResult, OutcomeStatus
@@ -89,7 +89,7 @@ def result_of(
         line = known if isinstance(known, int) else None
     if tags is None:
         kept = row.meta.get("tags")
-        tags = cast("Mapping[str, JsonValue]", kept) if isinstance(kept, Mapping) else {}
+        tags = kept if isinstance(kept, Mapping) else {}
     return Result(
         id=row.key,
         line=line,

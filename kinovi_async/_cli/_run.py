@@ -27,7 +27,7 @@ from ._recorder import Recorder
 from ._results import ResultsFile
 from ._session import check_same_account, client_for, open_account, remember_template
 from ._signals import watch_signals
-from ._summary import RunEnd, summary_facts, summary_text, unclear_lines
+from ._summary import RunEnd, opening_line, summary_facts, summary_text, unclear_lines
 from ._text import counted, shortened
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Run:
         for planned in decided.of(Step.DONE, Step.FETCH, Step.LEFT):
             if planned.row is not None and planned.row.status is not None:
                 self._progress.ended_before(planned.row.status)
-        self._reporter.tell(_opening(decided))
+        self._reporter.tell(opening_line(decided))
         return decided
 
     def _fetcher(self, client: AsyncKinovi, rows: Mapping[str, JobRow]) -> Fetcher | None:
@@ -345,17 +345,3 @@ class Run:
             self._reporter.warn(line)
         self._reporter.summary(summary_text(end))
         self._reporter.event("finished", summary_facts(end, self.code))
-
-
-def _opening(decided: Plan) -> str:
-    counts = decided.counts()
-    words = {
-        Step.NEW: "to generate",
-        Step.RERUN: "to run again",
-        Step.RESUME: "to go on with",
-        Step.FETCH: "with files to fetch",
-        Step.DONE: "done already",
-        Step.LEFT: "left as they are",
-    }
-    parts = [f"{counts[step]:,} {words[step]}" for step in words if counts[step]]
-    return f"{counted(len(decided.lines), 'line')}: {', '.join(parts)}"

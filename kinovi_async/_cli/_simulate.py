@@ -121,9 +121,7 @@ def serve_command(
         from ..simulator import Simulator, parse_faults, run_simulator
     except ImportError as error:
         raise ConfigurationError(MISSING_EXTRA) from error
-    made = Simulator(
-        seed=seed, speed=speed, limit=limit, faults=parse_faults(",".join(faults))
-    )
+    made = Simulator(seed=seed, speed=speed, limit=limit, faults=parse_faults(",".join(faults)))
 
     def ready(running: RunningSimulator) -> None:
         sys.stdout.write(

@@ -51,7 +51,7 @@ async def generate(
     Raises:
         KinoviError: whatever kept it from succeeding.
     """
-    request = vocabulary.check(body)  # type: ignore[arg-type] # it is JSON
+    request = vocabulary.check(body)
     cost = request.cost()
     price = "price unknown" if cost is None else in_money(cost)
     reporter.tell(f"{request.model}: {price}; Ctrl-C before it is accepted costs nothing")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .._outcomes import OutcomeStatus
 from ._books import MEDIA_NAME
+from ._plan import Plan, Step
 from ._results import RESULTS_NAME
 from ._text import counted, in_money, shortened, visible
 
@@ -42,6 +43,21 @@ class RunEnd:
             word = "unfinished" if unfinished or row is None else str(row.status)
             counts[word] = counts.get(word, 0) + 1
         return counts
+
+
+def opening_line(decided: Plan) -> str:
+    """What a run is about to do, on one line."""
+    counts = decided.counts()
+    words = {
+        Step.NEW: "to generate",
+        Step.RERUN: "to run again",
+        Step.RESUME: "to go on with",
+        Step.FETCH: "with files to fetch",
+        Step.DONE: "done already",
+        Step.LEFT: "left as they are",
+    }
+    parts = [f"{counts[step]:,} {words[step]}" for step in words if counts[step]]
+    return f"{counted(len(decided.lines), 'line')}: {', '.join(parts)}"
 
 
 def summary_text(end: RunEnd) -> str:

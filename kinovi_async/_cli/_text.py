@@ -23,7 +23,7 @@ _HARMLESS = frozenset("\u200c\u200d")
 
 
 def visible(text: str) -> str:
-    """The text on one line, with everything unprintable as an escape such as `\\x1b`."""
+    r"""The text on one line, with everything unprintable as an escape such as `\x1b`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_visible_character, text))

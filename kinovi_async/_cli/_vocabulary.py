@@ -35,7 +35,7 @@ class Vocabulary:
 
     kinds: Mapping[str, Mapping[str, Kind]]
     """Model -> wire name of each of its fields -> kind."""
-    check: Callable[[JsonObject], Request]
+    check: Callable[[Mapping[str, object]], Request]
     """An API body to a request; raises InvalidRequestError."""
     hash_of: Callable[[JsonObject], str]
     """The hash of a body in its canonical form."""

@@ -44,11 +44,10 @@ RATE_SPAN = 10.0
 """Seconds over which the rate of ending tasks is averaged (m)."""
 
 KNOCK_GAP = 0.5
-"""Seconds from a refusal to the next knock: not more than two refused volleys a second."""
-PATIENT_MISSES = 2
-"""Volleys refused in a row until that gap grows (m): 3 s, then x1.5 up to 30 s."""
-KNOCK_BASE = 3.0
+"""Seconds from a refusal to the next knock; also the time each refused knock takes in the
+long run, over bursts of TOKENS: never more than two refused knocks a second sustained."""
 KNOCK_GROWTH = 1.5
+"""What that gap is multiplied by for each volley refused in a row."""
 KNOCK_MAX = 30.0
 """Longest silence: at a standstill a knock goes then even without tokens."""
 STANDSTILL = 90.0
@@ -116,7 +115,7 @@ class LimitLearner:
         self._knock_at = float("-inf")
         """No knock before this."""
         self._paced_until = float("-inf")
-        """Every refused knock takes its share of time."""
+        """When all refused knocks are paid for in time, a KNOCK_GAP each."""
         self._blocked_until = float("-inf")
         """No submission at all before this: a rate limit, or a limit of zero."""
         self._zero_wait = ZERO_FIRST
@@ -204,9 +203,8 @@ class LimitLearner:
                 self._misses += 1
                 self._missed_at = now
             self._paced_until = max(self._paced_until, now) + KNOCK_GAP * self._scale
-        self._knock_at = max(
-            self._knock_at, self._paced_until, now + self._gap(), now + retry_after
-        )
+        paced = self._paced_until - TOKENS * KNOCK_GAP * self._scale
+        self._knock_at = max(self._knock_at, paced, now + self._gap(), now + retry_after)
         if in_flight == 0 and on_wire == 0:
             self._wait_for_any(retry_after, now)
             return
@@ -252,9 +250,7 @@ class LimitLearner:
         return max(self._knock_at, timer)
 
     def _gap(self) -> float:
-        if self._misses <= PATIENT_MISSES:
-            return KNOCK_GAP * self._scale
-        grown = KNOCK_BASE * KNOCK_GROWTH ** (min(self._misses, 12) - PATIENT_MISSES - 1)
+        grown = KNOCK_GAP * KNOCK_GROWTH ** min(max(0, self._misses - 1), 12)
         return min(grown, KNOCK_MAX) * self._scale
 
     def _lower(self, slots: int, now: float) -> None:

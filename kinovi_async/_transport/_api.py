@@ -142,12 +142,14 @@ class HttpTransport:
             ConfigurationError: An option it cannot work with.
         """
         view = copy.copy(self)
+        changes: dict[str, object] = {}
         if timeout is not None:
-            view._timeouts = timeouts_from(timeout)
+            changes["_timeouts"] = timeouts_from(timeout)
         if max_retries is not None:
-            view._max_retries = max_retries
+            changes["_max_retries"] = max_retries
         if default_headers is not None:
-            view._default_headers = check_headers(default_headers)
+            changes["_default_headers"] = check_headers(default_headers)
+        view.__dict__.update(changes)
         return view
 
     def __repr__(self) -> str:

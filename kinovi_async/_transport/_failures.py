@@ -138,6 +138,9 @@ def _text(exc: BaseException, kind: FailureKind) -> str:
     name = type(exc).__name__
     if kind is FailureKind.INVALID:
         return name  # its text quotes headers and addresses
-    # The text of a class we do not know may quote the request.
-    text = "" if kind is FailureKind.OTHER else " ".join(str(exc).split())
+    if kind is FailureKind.OTHER:
+        return name  # the text of a class we do not know may quote the request
+    # Under trio the outer exceptions of a failed connect have no text.
+    causes = _chain(exc) if kind in {FailureKind.CONNECT, FailureKind.TLS} else (exc,)
+    text = next((text for cause in causes if (text := " ".join(str(cause).split()))), "")
     return f"{name}: {text[:_MAX_TEXT]}" if text else name

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import MutableMapping
@@ -17,6 +18,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+# A linger time of zero seconds turns the closing into a reset (socket(7)).
+_LINGER_NOT: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 SCOPE_KEY: Final = "kinovi_async.simulator.connection"
 
 
@@ -42,9 +45,8 @@ class Connection:
         """Closes it so that the client sees a reset (RST)."""
         found = self._transport.get_extra_info("socket")
         if found is not None:
-            # A linger time of zero seconds turns the closing into a reset (socket(7)).
             with contextlib.suppress(OSError):
-                found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self._transport.abort()
 
 

@@ -83,6 +83,9 @@ class Simulator:
     ) -> None:
         if not 0 <= latency < float("inf"):
             raise ConfigurationError(f"latency is a number of seconds, not {latency}")
+        if isinstance(keys, str):
+            # A text is a list of its letters, each of them a key.
+            raise ConfigurationError("keys is a list of keys, not one key")
         for model in durations or {}:
             if profile_of(model) is None:
                 raise ConfigurationError(f"no such model: {model}")

@@ -312,7 +312,7 @@ class State:
             submissions=self.counts.submissions,
             refused=dict(self.counts.refused),
             polls=self.counts.polls,
-            faults=dict(self.counts.faults),
+            faults={str(name): count for name, count in self.counts.faults.items()},
             downloads=self.counts.downloads,
             keys_leaked=self.counts.keys_leaked,
             webhooks=dict(self.counts.webhooks),
@@ -359,5 +359,5 @@ def _accepted(task: SimulatedTask, now: float) -> AcceptedTask:
         status=task.status(now),
         polls=task.polls,
         seen_at=task.seen_at,
-        submission=task.submission,
+        submission=str(task.submission),
     )

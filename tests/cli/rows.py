@@ -16,14 +16,14 @@ def line(key: str = "cat", prompt: str = "a cat", *, number: int = 1) -> InputLi
     return InputLine(number=number, key=key, request=request, body=request.to_wire())
 
 
-def row(  # noqa: PLR0913 - one for each thing a test may want
+def row(
     key: str = "cat",
     prompt: str = "a cat",
     *,
     state: JobState = JobState.ENDED,
     status: OutcomeStatus | None = None,
     results: tuple[AttemptResult | None, ...] = (),
-    credits: Decimal | None = None,
+    credits: Decimal | None = None,  # noqa: A002 - the row's own word
     error: dict[str, str | None] | None = None,
     files: tuple[str, ...] = (),
     download_error: str | None = None,

@@ -158,7 +158,11 @@ def test_model_option_fills_rows_without_a_model(read: ReadFile) -> None:
         ('model,prompt\nnanobanana2,"x\n', 2, "a quote is opened and never closed"),
         ('model,prompt\nnanobanana2,"x" y\n', 2, "text after a closing quote"),
         ("model,prompt\nnanobanana2," + "x" * 140_000, 2, "a cell longer than"),
-        ("model,prompt,duration\nseedance-20,x,five\n", 2, "a whole number from 4 to 15, not 'five'"),
+        (
+            "model,prompt,duration\nseedance-20,x,five\n",
+            2,
+            "a whole number from 4 to 15, not 'five'",
+        ),
         ("model,prompt,duration\nnanobanana2,x,5\n", 2, "duration"),
         ("id\n1\n", 1, "no column is a field of a model"),
         ("", 0, "no requests in this file"),
@@ -204,7 +208,7 @@ def test_report_columns_are_read_over_and_told(read: ReadFile) -> None:
         (" x ", Kind.TEXT, False, " x "),
     ],
 )
-def test_typed(cell: str, kind: Kind, comma: bool, value: object) -> None:
+def test_typed(cell: str, kind: Kind, comma: bool, value: object) -> None:  # noqa: FBT001 - a parameter
     assert typed(cell, kind, decimal_comma=comma) == value
 
 

@@ -103,7 +103,7 @@ def test_shortened_keeps_its_limit(text: str, limit: int) -> None:
 
 
 def test_ordinary_text_of_any_script_is_shown_as_it_is() -> None:
-    for text in ("Straße", "猫と犬", "हिन्दी", "👩\u200d🚀", "می\u200cخواهم"):
+    for text in ("Straße", "猫と犬", "हिन्दी", "👩\u200d🚀", "می\u200cخواهم"):  # noqa: RUF001 - as it is written
         assert visible(text) == text
 
 
@@ -184,9 +184,7 @@ def test_progress_counts_and_keeps_the_last_failures() -> None:
     for number in range(6):
         progress.job_ended(OutcomeStatus.FAILED, f"job {number}")
     clock.now = 60.0
-    shot = progress.snapshot(
-        queued=1, running=2, limit=None, spent=Decimal(0), reserved=Decimal(0)
-    )
+    shot = progress.snapshot(queued=1, running=2, limit=None, spent=Decimal(0), reserved=Decimal(0))
     assert shot.done == 7
     assert shot.failures == ("job 2", "job 3", "job 4", "job 5")
     assert shot.per_minute == 6

@@ -267,11 +267,15 @@ def test_no_bytes_raise(data: bytes) -> None:
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["id", "tags", "model", "inputs", "prompt", "duration", "callBackUrl", "x"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "tags", "model", "inputs", "prompt", "duration", "callBackUrl", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=10,
 )

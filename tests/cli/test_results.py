@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -35,7 +36,7 @@ ACCEPTED = (AttemptResult.ACCEPTED,)
 
 
 def of(found: JobRow) -> Result:
-    return result_of(found, urls_of=lambda record: tuple(record["urls"]))  # type: ignore[arg-type,call-overload]
+    return result_of(found, urls_of=lambda record: tuple(record["urls"]))  # type: ignore[arg-type]
 
 
 def test_a_line_has_exactly_these_keys_in_this_order() -> None:
@@ -100,9 +101,7 @@ def test_only_jobs_that_ended_and_were_submitted_have_a_line() -> None:
     assert not is_result(row(state=JobState.QUEUED))
     assert not is_result(row(state=JobState.ACCEPTED, results=ACCEPTED))
     assert not is_result(row(status=OutcomeStatus.CANCELLED))
-    assert not is_result(
-        row(status=OutcomeStatus.CANCELLED, results=(AttemptResult.NOT_SENT,))
-    )
+    assert not is_result(row(status=OutcomeStatus.CANCELLED, results=(AttemptResult.NOT_SENT,)))
     assert is_result(row(status=OutcomeStatus.EXPIRED, results=ACCEPTED))
     assert is_result(row(status=OutcomeStatus.REJECTED, results=(AttemptResult.REJECTED,)))
 
@@ -124,7 +123,7 @@ def test_a_rewrite_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     file.rewrite([line])
     before = file.path.read_bytes()
 
-    def breaking():  # type: ignore[no-untyped-def] # noqa: ANN202
+    def breaking() -> Iterator[Result]:
         yield line
         raise OSError("disk full")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -91,6 +92,10 @@ def results_of(out: Path) -> dict[str, dict[str, object]]:
     return found
 
 
+def accepted(running: RunningSimulator) -> int:
+    return len(running.simulator.books.accepted)
+
+
 def prompts(running: RunningSimulator) -> list[str]:
     return sorted(task.prompt for task in running.simulator.books.accepted)
 
@@ -117,7 +122,7 @@ def test_a_batch_fills_three_slots_and_the_second_run_does_nothing(
     assert [line["line"] for line in found.values()] == list(range(1, 25))
     assert {line["attempts"] for line in found.values()} == {1}
     for line in found.values():
-        (name,) = line["files"]  # type: ignore[misc]
+        (name,) = cast("list[str]", line["files"])
         assert (out / name).read_bytes().startswith(b"\x89PNG")
     again = run(kinovi, file, out)
     assert again.code == 0
@@ -185,10 +190,10 @@ def test_failures_are_left_until_rerun_and_may_be_edited(
     batch(file, 3, aspectRatio="1:1")
     again = run(kinovi, file, out)
     assert again.code == 1
-    assert len(running.simulator.books.accepted) == 3
+    assert accepted(running) == 3
     rerun = run(kinovi, file, out, "--rerun", "failed,rejected")
     assert rerun.code == 0, rerun.err
-    assert len(running.simulator.books.accepted) == 4
+    assert accepted(running) == 4
     mended = results_of(out)["job-1"]
     assert (mended["status"], mended["attempts"], mended["credits"]) == ("succeeded", 2, 15)
 
@@ -203,7 +208,7 @@ def test_a_line_edited_under_a_paid_job_is_refused(
     ran = run(kinovi, file, out)
     assert ran.code == 2
     assert f"{file}:1: id: the line was edited, but its job 'job-1' is succeeded" in ran.err
-    assert len(running.simulator.books.accepted) == 3
+    assert accepted(running) == 3
 
 
 def test_a_shorter_file_touches_only_its_lines(
@@ -212,7 +217,7 @@ def test_a_shorter_file_touches_only_its_lines(
     running = start(Simulator(speed=SPEED))
     file, out = batch(tmp_path / "b.jsonl", 6), tmp_path / "out"
     assert run(kinovi, file, out, "--first", 2).code == 0
-    assert len(running.simulator.books.accepted) == 2
+    assert accepted(running) == 2
     check = kinovi("check", file, "-o", out)
     assert "4 new" in check.out
     assert "2 done" in check.out
@@ -279,7 +284,7 @@ def test_stop_after_failures(start: Serve, kinovi: Kinovi, tmp_path: Path) -> No
     )
     assert ran.code == 4
     assert "2 jobs failed (--stop-after-failures)" in ran.err
-    assert len(running.simulator.books.accepted) <= 3
+    assert accepted(running) <= 3
 
 
 def test_an_unclear_submission_is_held_and_priced(
@@ -322,7 +327,7 @@ def test_a_lost_file_is_fetched_again_and_nothing_is_paid(
     (out / "media" / "job-2_1.png").unlink()
     assert kinovi("download", out).code == 0
     assert (out / "media" / "job-2_1.png").is_file()
-    assert len(running.simulator.books.accepted) == 2
+    assert accepted(running) == 2
 
 
 def test_without_download_the_files_come_later(
@@ -361,9 +366,7 @@ def test_json_events_tell_the_whole_story(start: Serve, kinovi: Kinovi, tmp_path
     assert "2 jobs: 2 succeeded" in ran.err
 
 
-def test_quiet_says_nothing_when_all_is_well(
-    start: Serve, kinovi: Kinovi, tmp_path: Path
-) -> None:
+def test_quiet_says_nothing_when_all_is_well(start: Serve, kinovi: Kinovi, tmp_path: Path) -> None:
     start(Simulator(speed=SPEED))
     ran = run(kinovi, batch(tmp_path / "b.jsonl", 1), tmp_path / "out", "--quiet")
     assert (ran.code, ran.out, ran.err) == (0, "", "")
@@ -440,9 +443,9 @@ def test_generate_and_task(start: Serve, kinovi: Kinovi, tmp_path: Path) -> None
     url, path = ran.out.splitlines()
     assert url.startswith(running.origin)
     assert Path(path).read_bytes().startswith(b"\x89PNG")
-    (accepted,) = running.simulator.books.accepted
-    assert accepted.body["inputs"] == {"prompt": "a cat", "aspectRatio": "1:1"}
-    shown = kinovi("task", accepted.task_id, "--wait")
+    (task,) = running.simulator.books.accepted
+    assert task.body["inputs"] == {"prompt": "a cat", "aspectRatio": "1:1"}
+    shown = kinovi("task", task.task_id, "--wait")
     assert json.loads(shown.out)["status"] == "success"
     assert kinovi("task", "task_unknown").code == 1
     wrong = kinovi("generate", "nanobanana2", "--prompt", "x", "--set", "duration=5")

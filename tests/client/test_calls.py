@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from decimal import Decimal
 
@@ -54,7 +55,9 @@ async def test_an_invalid_request_is_refused_before_anything_is_sent(
     client: AsyncKinovi, api: Api
 ) -> None:
     with pytest.raises(InvalidRequestError, match=r"inputs\.duration") as caught:
-        await client.create_task({"model": "seedance-20", "inputs": {"prompt": "x", "duration": 16}})
+        await client.create_task(
+            {"model": "seedance-20", "inputs": {"prompt": "x", "duration": 16}}
+        )
     assert caught.value.problems[0].field == "inputs.duration"
     with pytest.raises(InvalidRequestError, match="callBackUrl"):
         await client.create_task(CAT, callback_url="not a url")
@@ -198,3 +201,22 @@ def test_another_event_loop_is_refused() -> None:
 
 def test_the_version_is_told() -> None:
     assert kinovi_async.__version__.count(".") == 2
+
+
+async def test_kinovi_log_shows_what_happens_but_never_the_key(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KINOVI_LOG", "debug")
+    logger = logging.getLogger("kinovi_async")
+    try:
+        async with api.client() as first, api.client():
+            await first.generate(CAT)
+        handlers = list(logger.handlers)
+    finally:
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    shown = capsys.readouterr().err
+    assert len(handlers) == 1
+    assert "jobs/createTask" in shown
+    assert "CANARY" not in shown

@@ -41,9 +41,7 @@ async def running() -> AsyncIterator[RunningSimulator]:
 
 @pytest.fixture
 async def client(running: RunningSimulator) -> AsyncIterator[AsyncKinovi]:
-    async with AsyncKinovi(
-        api_key=KEY, base_url=running.base_url, poll_interval=FAST
-    ) as client:
+    async with AsyncKinovi(api_key=KEY, base_url=running.base_url, poll_interval=FAST) as client:
         yield client
 
 
@@ -96,9 +94,7 @@ async def test_a_users_own_client_is_used_and_left_open(
     assert len(running.simulator.books.accepted) == 6
 
 
-async def test_a_ledger_makes_a_batch_resumable(
-    running: RunningSimulator, tmp_path: Path
-) -> None:
+async def test_a_ledger_makes_a_batch_resumable(running: RunningSimulator, tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
     items = [(f"cat-{n}", request) for n, request in enumerate(cats(12))]
 

@@ -11,6 +11,7 @@ import pytest
 from kinovi_async import (
     AsyncKinovi,
     ConfigurationError,
+    Event,
     InsufficientCreditsError,
     InvalidRequestError,
     Job,
@@ -132,11 +133,9 @@ async def test_an_invalid_request_is_refused_at_once(client: AsyncKinovi) -> Non
             scheduler.submit_nowait({"model": "nanobanana2", "inputs": {}})
 
 
-async def test_402_pauses_a_scheduler_and_resume_goes_on(
-    client: AsyncKinovi, api: Api
-) -> None:
+async def test_402_pauses_a_scheduler_and_resume_goes_on(client: AsyncKinovi, api: Api) -> None:
     api.simulator.set_credits(20, key=KEY)
-    seen = []
+    seen: list[Event] = []
     async with JobScheduler(client, max_in_flight=1, on_event=seen.append) as scheduler:
         jobs = [await scheduler.submit(cat(n)) for n in range(3)]
         await jobs[0].result()
@@ -163,9 +162,7 @@ async def test_leaving_a_paused_scheduler_cancels_what_is_unsent(
         await job.result()
 
 
-async def test_drain_stops_submitting_and_finishes_what_runs(
-    client: AsyncKinovi, api: Api
-) -> None:
+async def test_drain_stops_submitting_and_finishes_what_runs(client: AsyncKinovi, api: Api) -> None:
     async with JobScheduler(client) as scheduler:
         jobs = [await scheduler.submit(cat(n)) for n in range(8)]
         await anyio.sleep(1)

@@ -289,7 +289,7 @@ async def test_an_ambiguous_job_of_which_nothing_was_made_is_cancelled(ledger: L
 async def test_an_ambiguous_job_may_be_sent_again_at_the_owners_risk(ledger: Ledger) -> None:
     await ended(ledger, OutcomeStatus.AMBIGUOUS)
     row = await ledger.resolve("cat-1", Resolution.RESUBMIT, at=50.0)
-    assert (row.state, row.exposed) == (JobState.QUEUED, Decimal(4))
+    assert (row.state, row.reserved, row.exposed) == (JobState.QUEUED, Decimal(0), Decimal(4))
     assert (await ledger.intent("cat-1", OTHER_RUN, at=51.0)).attempt == 2
 
 

@@ -178,12 +178,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: self.here(State.SUBMITTING))
     @rule(pick=some, webhook=st.booleans())
-    def accept(self, pick: Random, webhook: bool) -> None:
+    def accept(self, pick: Random, *, webhook: bool) -> None:
         self.account.accepted(pick.choice(self.here(State.SUBMITTING)), self.now, webhook=webhook)
 
     @precondition(lambda self: self.here(State.SUBMITTING))
     @rule(webhook=st.booleans())
-    def accept_all(self, webhook: bool) -> None:
+    def accept_all(self, *, webhook: bool) -> None:
         for each in self.here(State.SUBMITTING):
             self.account.accepted(each, self.now, webhook=webhook)
 
@@ -197,7 +197,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: self.here(State.SUBMITTING))
     @rule(pick=some, delay=st.sampled_from([0.0, 1.0, 10.0]), whole=st.booleans())
-    def not_sent(self, pick: Random, delay: float, whole: bool) -> None:
+    def not_sent(self, pick: Random, delay: float, *, whole: bool) -> None:
         back = pick.choice(self.here(State.SUBMITTING))
         self.account.returned(back, self.now, delay, whole_account=whole)
         assert isinstance(back.lane, str)
@@ -216,7 +216,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: self.here(State.RUNNING))
     @rule(pick=some, failed=st.booleans())
-    def poll_answered(self, pick: Random, failed: bool) -> None:
+    def poll_answered(self, pick: Random, *, failed: bool) -> None:
         self.account.polled(pick.choice(self.here(State.RUNNING)), self.now, failed=failed)
 
     @precondition(lambda self: self.here(State.RUNNING))
@@ -231,7 +231,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: self.here(State.UNCLEAR))
     @rule(pick=some, found=st.booleans())
-    def resolve(self, pick: Random, found: bool) -> None:
+    def resolve(self, pick: Random, *, found: bool) -> None:
         each = pick.choice(self.here(State.UNCLEAR))
         if found:
             self.account.adopt(each, self.now, 1.0)

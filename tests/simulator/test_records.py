@@ -143,6 +143,7 @@ async def test_after_a_reset_everything_happens_again(clock: Clock) -> None:
 @pytest.mark.parametrize(
     "options",
     [
+        {"keys": "one"},
         {"speed": 0},
         {"speed": float("nan")},
         {"limit": -1},

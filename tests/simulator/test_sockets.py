@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx
@@ -24,6 +25,9 @@ from kinovi_async.simulator import (
     serve,
 )
 from tests.simulator.calls import KEY, Caller, Clock, banana, books_over_http, headers_of
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
 
 HERE = {**os.environ, "PYTHONPATH": str(Path(kinovi_async.__file__).parents[1])}
 HANGUPS = [
@@ -105,9 +109,13 @@ async def test_leaving_the_block_hangs_up_on_answers_that_are_late_on_purpose(
                 await client.create(banana(), timeout=None)
             failed.append(str(raised.value))
 
-    async with anyio.create_task_group() as group, serve(simulator) as running:
-        group.start_soon(create, running)
-        await books_over_http(running.origin, lambda books: bool(books["accepted"]))
+    async def leave_early(group: TaskGroup) -> None:
+        async with serve(simulator) as running:
+            group.start_soon(create, running)
+            await books_over_http(running.origin, lambda books: bool(books["accepted"]))
+
+    async with anyio.create_task_group() as group:
+        await leave_early(group)
     assert len(failed) == 1
     assert caplog.records == []
 

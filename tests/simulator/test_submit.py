@@ -264,7 +264,7 @@ async def test_the_demo_key_reads_its_tasks_and_creates_nothing() -> None:
     assert simulator.books.accepted == ()
 
 
-async def test_a_key_that_is_not_listed_has_nothing_to_change() -> None:
+def test_a_key_that_is_not_listed_has_nothing_to_change() -> None:
     simulator = Simulator(keys=["one"])
     simulator.set_limit(3, key="one")
     for change in (simulator.set_limit, simulator.set_credits):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -29,6 +30,9 @@ from tests.simulator.calls import (
     caller,
     headers_of,
 )
+
+if TYPE_CHECKING:
+    from anyio.streams.stapled import MultiListener
 
 
 class Receiver:
@@ -63,8 +67,16 @@ async def receive(group: TaskGroup, status: str = "200 OK") -> Receiver:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - of anyio
     receiver = Receiver(f"http://127.0.0.1:{port}/hook?token=x", status)
-    group.start_soon(listener.serve, receiver.handle)
+    group.start_soon(answer, listener, receiver.handle)
     return receiver
+
+
+async def answer(
+    listener: MultiListener[SocketStream], handle: Callable[[SocketStream], Awaitable[None]]
+) -> None:
+    """Hands each connection to `handle`."""
+    async with listener:
+        await listener.serve(handle)
 
 
 def ordered(url: str, prompt: str = "a cat") -> JsonObject:
@@ -114,16 +126,17 @@ async def test_a_receiver_that_refuses_is_not_asked_again(status: str, clock: Cl
 async def test_a_receiver_that_does_not_answer_does_not_hold_up_the_end(clock: Clock) -> None:
     called = anyio.Event()
 
-    async def never_answer(_stream: SocketStream) -> None:
-        called.set()
-        await anyio.sleep_forever()
+    async def never_answer(stream: SocketStream) -> None:
+        async with stream:
+            called.set()
+            await anyio.sleep_forever()
 
     simulator = Simulator(clock=clock)
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
             listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
             port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - of anyio
-            group.start_soon(listener.serve, never_answer)
+            group.start_soon(answer, listener, never_answer)
             async with serve(simulator) as running, client_of(running) as client:
                 await client.created(ordered(f"http://127.0.0.1:{port}/"))
                 clock.advance(1000)

@@ -41,7 +41,7 @@ async def transport_for(
     base_url: str,
     *,
     post_timeouts: Timeouts = POST_TIMEOUTS,
-    timeout: float = 5.0,
+    timeout: float = 5.0,  # noqa: ASYNC109 - the option under test
     max_retries: int = 0,
     policy: SubmitPolicy | None = None,
     default_headers: Mapping[str, str] | None = None,

@@ -20,6 +20,7 @@ class Connection:
     """One accepted connection."""
 
     stream: ByteStream
+    on_request: Callable[[], None]
     received: bytearray = field(default_factory=bytearray)
     requests: list[bytes] = field(default_factory=list)
     _buffer: bytearray = field(default_factory=bytearray)
@@ -28,7 +29,7 @@ class Connection:
         """One whole request, head and body."""
         while b"\r\n\r\n" not in self._buffer:
             await self._more()
-        head, _, rest = bytes(self._buffer).partition(b"\r\n\r\n")
+        head, _, _ = bytes(self._buffer).partition(b"\r\n\r\n")
         length = 0
         for line in head.split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
@@ -40,6 +41,7 @@ class Connection:
         request = bytes(self._buffer[:size])
         del self._buffer[:size]
         self.requests.append(request)
+        self.on_request()
         return request
 
     async def some(self, size: int) -> None:
@@ -57,7 +59,7 @@ class Connection:
 
     async def reset(self) -> None:
         """Closes with RST instead of FIN."""
-        raw = self.stream.extra(SocketAttribute.raw_socket)
+        raw = self.stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - anyio, not Django
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await self.stream.aclose()
 
@@ -72,6 +74,18 @@ class Faultd:
     port: int
     scheme: str = "http"
     connections: list[Connection] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._arrival = anyio.Event()
+
+    def note_request(self) -> None:
+        """Wakes who waits for a request."""
+        self._arrival.set()
+        self._arrival = anyio.Event()
+
+    async def next_request(self) -> None:
+        """Waits until one more request has been read."""
+        await self._arrival.wait()
 
     @property
     def url(self) -> str:
@@ -91,11 +105,11 @@ class Faultd:
 async def faultd(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Faultd]:
     """Runs `script` for each connection; what is open at the end is closed."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    port = listener.extra(SocketAttribute.local_port)
+    port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - anyio, not Django
     server = Faultd(port, "https" if tls else "http")
 
     async def handle(stream: ByteStream) -> None:
-        connection = Connection(stream)
+        connection = Connection(stream, server.note_request)
         server.connections.append(connection)
         with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError, OSError):
             async with stream:

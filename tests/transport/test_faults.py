@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
+from anyio.lowlevel import checkpoint
 
 from kinovi_async._policy import Phase, SubmitPolicy
 from kinovi_async._transport import (
@@ -20,7 +22,6 @@ from kinovi_async._transport import (
     ServerFailed,
     SubmitResult,
 )
-
 from kinovi_async._transport._exchange import POST_TIMEOUTS
 
 from .clients import BODY, KINDS, QUICK, transport_for
@@ -30,7 +31,7 @@ OK = b'{"taskId":"task_1"}'
 
 
 async def close_at_once(_connection: Connection) -> None:
-    return
+    await checkpoint()
 
 
 async def reset_at_once(connection: Connection) -> None:
@@ -87,7 +88,12 @@ FAULTS = [
     Fault("status line cut", once(b"HTTP/1.1 20"), Ambiguous),
     Fault("garbage", once(b"\x00\xff\x13garbage\r\n\r\n"), Ambiguous),
     Fault("300 kB of headers", once(answer(200, OK, "X: " + "a" * 300_000)), Ambiguous),
-    Fault("headers, then stall", once(answer(200, b"", length=50), then="stall"), Ambiguous, stalls=True),
+    Fault(
+        "headers, then stall",
+        once(answer(200, b"", length=50), then="stall"),
+        Ambiguous,
+        stalls=True,
+    ),
     Fault("headers cut", once(answer(200, OK)[:30]), Ambiguous),
     Fault("empty 200", once(answer(200, b"")), Ambiguous),
     Fault("204", once(b"HTTP/1.1 204 X\r\n\r\n"), Ambiguous),
@@ -177,7 +183,7 @@ async def test_verdict_is_sound(kind: str, fault: Fault) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_nobody_listening_is_not_sent(kind: str) -> None:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - anyio, not Django
     await listener.aclose()
     async with transport_for(kind, f"http://127.0.0.1:{port}") as transport:
         result = await transport.submit(BODY)
@@ -250,7 +256,3 @@ async def test_each_submission_is_one_post_with_the_body_as_given(kind: str) -> 
     assert b"accept-encoding: identity" in head.lower()
     assert b"content-type: application/json" in head.lower()
     assert json.loads(body) == json.loads(BODY)
-
-
-
-

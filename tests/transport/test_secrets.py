@@ -22,6 +22,7 @@ from kinovi_async._transport import (
     Rejected,
     ServerFailed,
 )
+from kinovi_async._transport._exchange import POST_TIMEOUTS
 
 from .clients import BODY, CANARY, KINDS, QUICK, transport_for
 from .faultd import Connection, Script, answer, faultd, once
@@ -46,9 +47,7 @@ def shown(error: BaseException) -> str:
 def _library_frames(report: traceback.TracebackException) -> list[str]:
     # The test's own frames hold the canary on purpose.
     return [
-        f"{frame.name} {frame.locals}"
-        for frame in report.stack
-        if "/tests/" not in frame.filename
+        f"{frame.name} {frame.locals}" for frame in report.stack if "/tests/" not in frame.filename
     ]
 
 
@@ -140,16 +139,16 @@ async def test_no_error_shows_the_key(
 ) -> None:
     """Not even when the server echoes it, and not at DEBUG level."""
     caplog.set_level(logging.DEBUG)
-    quick = QUICK if name == "stall" else None
+    stalls = name == "stall"
     errors: list[KinoviError] = []
     async with (
         faultd(script) as server,
         transport_for(
             kind,
             server.url,
-            timeout=0.2 if quick else 5,
+            timeout=0.2 if stalls else 5,
             policy=SubmitPolicy(server_error="hold"),
-            **({"post_timeouts": quick} if quick else {}),
+            post_timeouts=QUICK if stalls else POST_TIMEOUTS,
         ) as transport,
     ):
         result = await transport.submit(BODY)
@@ -211,9 +210,7 @@ async def test_redirects_are_not_followed(kind: str, status: int) -> None:
     async with (
         faultd(once(answer(200, b'{"taskId":"stolen"}'))) as elsewhere,
         faultd(once(answer(status, b"", f"Location: {elsewhere.url}/x"))) as server,
-        transport_for(
-            kind, server.url, **({} if kind == "own" else {"follow_redirects": True})
-        ) as transport,
+        transport_for(kind, server.url, follow_redirects=True) as transport,
     ):
         assert isinstance(await transport.submit(BODY), Ambiguous)
         with pytest.raises(KinoviError, match="redirect"):
@@ -289,5 +286,3 @@ def test_signatures_in_urls_are_not_logged(caplog: pytest.LogCaptureFixture) -> 
     lines = [r.getMessage() for r in caplog.records if r.name == "kinovi_async"]
     assert any("/a.png 200 in" in line for line in lines)
     assert "SIGNATURE" not in "".join(lines)
-
-

@@ -6,13 +6,14 @@ import asyncio
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from kinovi_async._shield import finish
 
 
 async def test_result_comes_back() -> None:
     async def call() -> int:
-        await anyio.sleep(0)
+        await checkpoint()
         return 7
 
     assert await finish(call, grace=1) == 7
@@ -20,7 +21,7 @@ async def test_result_comes_back() -> None:
 
 async def test_exception_comes_out_bare() -> None:
     async def call() -> int:
-        await anyio.sleep(0)
+        await checkpoint()
         raise LookupError("bare")
 
     with pytest.raises(LookupError, match="bare"):
@@ -77,6 +78,7 @@ async def test_cancelled_before_the_start_nothing_is_called() -> None:
 
     async def call() -> None:
         called.append(1)
+        await checkpoint()
 
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -88,7 +90,7 @@ async def test_cancelled_before_the_start_nothing_is_called() -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("grace", [0, 30])
 async def test_native_cancellation_waits_for_the_call_and_goes_on(grace: float) -> None:
-    """asyncio's own Task.cancel(), also when it comes twice."""
+    """By asyncio's own Task.cancel(), also when it comes twice."""
     started, go = anyio.Event(), anyio.Event()
     ended: list[str] = []
 

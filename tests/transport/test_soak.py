@@ -7,6 +7,7 @@ import json
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from kinovi_async._transport import Accepted, HttpTransport
 
@@ -31,15 +32,14 @@ class Switch:
 
 async def _cancel_many(transport: HttpTransport, server: Faultd, count: int, batch: int) -> None:
     for number in range(count // batch):
-        before = len(server.requests)
         async with anyio.create_task_group() as group:
             for task in range(batch):
                 group.start_soon(transport.fetch, f"task_{task}")
             # Cancelled at different moments: before, while and after connecting.
             for _ in range(number % 7):
-                await anyio.sleep(0)
-            while number % 3 == 0 and len(server.requests) == before:
-                await anyio.sleep(0)
+                await checkpoint()
+            if number % 3 == 0:
+                await server.next_request()
             group.cancel_scope.cancel()
 
 
@@ -76,7 +76,7 @@ async def test_two_thousand_cancels_over_a_clients_pool(kind: str) -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("kind", ["own", "httpx"])
 async def test_native_cancels(kind: str) -> None:
-    """asyncio's own Task.cancel(), which anyio's scopes do not see."""
+    """By asyncio's own Task.cancel(), which anyio's scopes do not see."""
     switch = Switch()
     async with (
         faultd(switch.script) as server,

@@ -304,9 +304,7 @@ def test_field_errors_are_folded_into_the_message() -> None:
         b'"path":["inputs","urls",0]},{"message":"required","path":[]},"plain",7]}'
     )
     error = error_for(Answer(400, {}, body), submission=True, now=NOW)
-    assert (
-        error.message == "Invalid inputs for model; inputs.urls.0: too long; required; plain"
-    )
+    assert error.message == "Invalid inputs for model; inputs.urls.0: too long; required; plain"
 
 
 @pytest.mark.parametrize(
