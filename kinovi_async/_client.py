@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -32,7 +32,7 @@ from ._options import (
     is_path,
     to_credits,
 )
-from ._outcomes import Outcome
+from ._outcomes import RERUNNABLE, Outcome, OutcomeStatus
 from ._policy import SubmitPolicy
 from ._records import Output, TaskRecord, TaskStatus
 from ._requests import Request, as_request, encode_body, with_callback
@@ -142,6 +142,7 @@ class AsyncKinovi:
         )
         account = Account(
             transport,
+            name=f"account {key.account} at {self._base_url}",
             poll_interval=self._poll_interval,
             max_in_flight=check_bound(max_in_flight),
             policy=self._policy,
@@ -149,7 +150,8 @@ class AsyncKinovi:
             rng=SystemRandom(),
         )
         book = Book(
-            MemoryLedger(keep_ended=0) if ledger is None else open_ledger(ledger),
+            # Bounded, so that a batch of any length fits; what is forgotten has ended.
+            MemoryLedger(keep_ended=1000) if ledger is None else open_ledger(ledger),
             durable=ledger is not None,
             wall=time.time,
             owned=is_path(ledger),
@@ -338,12 +340,22 @@ class AsyncKinovi:
         priority: int = 0,
         tags: Mapping[str, str] | None = None,
         max_wait: float | None = None,
+        rerun: bool = False,
     ) -> TaskRecord:
         """Queues for a slot, submits, waits. Answers the record of a succeeded task.
 
         Cancellation: a queued job is cancelled and costs nothing; a submission on the
         wire is finished (at most 10 s) and recorded; a running task is left to the
         ledger, or named in a warning when there is none.
+
+        Args:
+            request: What is to be generated, or a mapping in the API's own form.
+            key: Names the job in the ledger: the same key is the same job.
+            group: Whose job it is: groups of one priority take turns.
+            priority: Larger is sooner.
+            tags: Travel with the job into its outcome.
+            max_wait: Seconds from acceptance; None waits at least 15 min.
+            rerun: Starts a job again that ended failed, rejected or cancelled.
 
         Raises:
             TaskFailedError: the task ended in `fail`; refunded.
@@ -360,19 +372,21 @@ class AsyncKinovi:
             tags=tags,
             max_wait=max_wait,
         )
+        again: Collection[OutcomeStatus] = RERUNNABLE if rerun else ()
         while True:
-            outcome = await self._drive_one(job)
+            outcome = await self._drive_one(job, again)
             if outcome is not None:
                 return outcome.result()
+            again = {OutcomeStatus.CANCELLED}  # by whoever gave it up
 
-    async def _drive_one(self, job: Job) -> Outcome | None:
+    async def _drive_one(self, job: Job, rerun: Collection[OutcomeStatus]) -> Outcome | None:
         """Drives a job, or waits for whoever does; None when that one gave it up."""
         lane = Lane(
             self._account, self._shared.book, LaneOptions(group="calls", cancel_on_leave=True)
         )
         await lane.open()
         try:
-            (found,) = await finish(lambda: lane.add([job]), grace=GRACE)
+            (found,) = await finish(lambda: lane.add([job], rerun=rerun), grace=GRACE)
         except BaseException:
             self._account.leave(lane)
             raise

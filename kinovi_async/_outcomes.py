@@ -33,6 +33,10 @@ class OutcomeStatus(StrEnum):
     """Never submitted."""
 
 
+RERUNNABLE = frozenset({OutcomeStatus.FAILED, OutcomeStatus.REJECTED, OutcomeStatus.CANCELLED})
+"""What may be started again under its key: nothing of it is paid for."""
+
+
 class AttemptResult(StrEnum):
     """What became of one submission. A 429 is no attempt: nothing happened."""
 

@@ -16,7 +16,7 @@ from ._account import Job, Lane, LaneOptions, Statistics, estimated_wait, outcom
 from ._errors import ConfigurationError, JobCancelledError, QueueFullError
 from ._ledger import JobState, Ledger
 from ._options import check_bound, to_credits
-from ._outcomes import Outcome, OutcomeStatus
+from ._outcomes import RERUNNABLE, Outcome
 from ._requests import Request, as_request, restore_request
 from ._shield import finish
 
@@ -29,7 +29,6 @@ __all__ = ["JobScheduler", "Statistics"]
 
 # Seconds that the ledger gets to finish writing a job when its submit is cancelled.
 GRACE = 10.0
-_RERUNNABLE = frozenset({OutcomeStatus.FAILED, OutcomeStatus.REJECTED, OutcomeStatus.CANCELLED})
 
 
 class JobScheduler:
@@ -91,6 +90,7 @@ class JobScheduler:
         self._lane: Lane | None = None
         self._block: AbstractAsyncContextManager[None] | None = None
         self._closing = False
+        self._crash: Exception | None = None
 
     async def __aenter__(self) -> Self:
         if self._lane is not None:
@@ -113,14 +113,12 @@ class JobScheduler:
     async def _running(self) -> AsyncIterator[None]:
         lane = Lane(self._client._account, self._book, self._options)  # noqa: SLF001
         body_error: BaseException | None = None
-        crash: Exception | None = None
 
         async def drive() -> None:
-            nonlocal crash
             try:
                 await lane.run(lambda: self._closing and not lane.busy)
             except Exception as error:  # noqa: BLE001 - raised below, outside the group
-                crash = error
+                self._crash = error
 
         try:
             await lane.open()
@@ -142,8 +140,8 @@ class JobScheduler:
                     await self._book.aclose()
         if body_error is not None:
             raise body_error
-        if crash is not None:
-            raise crash
+        if self._crash is not None:
+            raise self._crash
 
     async def _finish(self, lane: Lane) -> None:
         """The normal end: drains. What is paused has nobody left to resume it."""
@@ -160,6 +158,8 @@ class JobScheduler:
                 await lane.add([Job.of_row(row) for row in rows])
 
     def _open_lane(self) -> Lane:
+        if self._crash is not None:
+            raise self._crash
         if self._lane is None or self._closing:
             msg = "the scheduler is not running: use it inside `async with`"
             raise ConfigurationError(msg)
@@ -213,7 +213,7 @@ class JobScheduler:
     async def _enter(self, job: Job, *, rerun: bool = False, replace_unsent: bool = False) -> Job:
         lane = self._open_lane()
         await lane.wait_for_room()
-        again = _RERUNNABLE if rerun else ()
+        again = RERUNNABLE if rerun else ()
 
         async def add() -> list[Job]:
             return await lane.add([job], rerun=again, replace_unsent=replace_unsent)

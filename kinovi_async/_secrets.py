@@ -51,6 +51,11 @@ class ApiKey:
             del source  # a traceback that shows local variables must not show the key
             self._reveal()
 
+    @property
+    def account(self) -> str:
+        """Tells accounts apart: the fingerprint, or `rotating` for a callable."""
+        return "rotating" if callable(self._source) else self.fingerprint()
+
     def header(self) -> str:
         """The value of the Authorization header.
 

@@ -41,6 +41,7 @@ class Account:
         self,
         transport: Transport,
         *,
+        name: str = "account",
         poll_interval: tuple[float, float],
         max_in_flight: int | None,
         policy: SubmitPolicy,
@@ -48,6 +49,8 @@ class Account:
         rng: Random,
     ) -> None:
         self.transport = transport
+        self.name = name
+        """Under which a ledger remembers what was learned; tells accounts apart."""
         self.policy = policy
         self.wall = wall
         self.rng = rng

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._job import Job
     from ._lane import Lane
 
-__all__ = ["enter", "enter_alone"]
+__all__ = ["enter", "enter_alone", "start"]
 
 
 async def enter(
@@ -34,7 +34,7 @@ async def enter(
     rows = await lane.book.ledger.add(
         [job.to_ledger(now) for job in jobs], rerun=rerun, replace_unsent=replace_unsent
     )
-    found = [await _start(lane, job, row) for job, row in zip(jobs, rows, strict=True)]
+    found = [await start(lane, job, row) for job, row in zip(jobs, rows, strict=True)]
     lane.account.pump()
     return found
 
@@ -61,7 +61,8 @@ def _price(lane: Lane, job: Job) -> None:
         raise BudgetExceededError(msg)
 
 
-async def _start(lane: Lane, job: Job, row: JobRow) -> Job:
+async def start(lane: Lane, job: Job, row: JobRow) -> Job:
+    """Drives a job from where the ledger has it; answers the job the key belongs to."""
     live = lane.book.live.get(job.key)
     if live is not None:
         return live
@@ -90,6 +91,7 @@ async def _no_longer_sending(lane: Lane, row: JobRow) -> JobRow:
 
 
 async def _drive(lane: Lane, job: Job, row: JobRow) -> None:
+    job.body_hash = row.body_hash
     entry = lane.track(job)
     now = anyio.current_time()
     if row.state is JobState.ACCEPTED:

@@ -42,6 +42,7 @@ class Job:
         "_outcome",
         "accepted_at",
         "body",
+        "body_hash",
         "cost",
         "entry",
         "group",
@@ -79,6 +80,8 @@ class Job:
         self.max_queue_wait = max_queue_wait
         self.meta: JsonObject = {**(meta or {}), "tags": dict(tags)} if tags else dict(meta or {})
         self.body: JsonObject = request.to_wire()
+        self.body_hash: str | None = None
+        """Of the body as the ledger has it."""
         self.cost: Decimal | None = request.cost()
         self.task_id: str | None = None
         """Set once the server made a task of it."""
@@ -121,6 +124,13 @@ class Job:
             priority=self.priority,
             meta=self.meta,
         )
+
+    def take_over(self, row: JobRow) -> None:
+        """The ledger's request stands: it was replaced while this job waited."""
+        self.request = restore_request(row.body)
+        self.body = row.body
+        self.body_hash = row.body_hash
+        self.cost = self.request.cost() or self.cost
 
     def settle(self, outcome: Outcome) -> None:
         """Ends the job for everybody who waits on it. Only the first call counts."""
@@ -180,8 +190,6 @@ class Job:
 
     def ended_as(self, status: OutcomeStatus, error: KinoviError) -> Outcome:
         """An outcome that is told but not written: the ledger keeps the job unfinished."""
-        if error.task_id is None and self.task_id is not None:
-            error.task_id = self.task_id
         return Outcome(
             key=self.key,
             status=status,

@@ -37,6 +37,7 @@ from .._scheduling import Entry
 from ._enter import enter, enter_alone
 from ._error_json import error_to_json
 from ._job import Job, outcome_of
+from ._memory import recall, remember
 from ._poll import poll
 from ._submit import submit
 
@@ -121,6 +122,7 @@ class Lane:
         self.account.check_loop()
         await self.book.open()
         await self.count_money()
+        await recall(self.account, self.book)
         self.account.join(self, self.options.max_in_flight)
 
     async def run(self, done: Callable[[], bool]) -> None:
@@ -192,7 +194,8 @@ class Lane:
     async def _leave(self) -> None:
         """Gives up what is left: nobody drives it any more."""
         for job in self.arriving:
-            job.settle(job.abandoned())
+            job.settle(self._left_behind(job))
+        self.arriving.clear()
         for job in list(self.jobs.values()):
             self.book.live.pop(job.key, None)
             if job.task_id is not None and not self.book.durable:
@@ -201,11 +204,14 @@ class Lane:
                     job.key,
                     job.task_id,
                 )
-            outcome = self._unsent(job)
-            if not self.book.durable or (job.task_id is None and self.options.cancel_on_leave):
+            outcome = self._left_behind(job)
+            forgotten = job.task_id is None and self.options.cancel_on_leave
+            if self._crash is None and (forgotten or not self.book.durable):
                 await self._close_row(job, outcome)
             job.settle(outcome)
         self.jobs.clear()
+        if self._crash is None:
+            await remember(self.account, self.book)
 
     async def _close_row(self, job: Job, outcome: Outcome) -> None:
         error = error_to_json(outcome.error) if outcome.error else None
@@ -215,10 +221,13 @@ class Lane:
         except LedgerError as failure:
             _log.warning("job %s stays unfinished in the ledger: %s", job.key, failure)
 
-    def _unsent(self, job: Job) -> Outcome:
-        if job.task_id is not None or self.stopped is None:
-            return job.abandoned()
-        return job.ended_as(OutcomeStatus.CANCELLED, self.stopped)
+    def _left_behind(self, job: Job) -> Outcome:
+        """How a job is told that is left behind."""
+        reason = self._crash if isinstance(self._crash, KinoviError) else None
+        if job.task_id is not None:
+            return job.ended_as(OutcomeStatus.EXPIRED, reason) if reason else job.abandoned()
+        reason = reason or self.stopped
+        return job.ended_as(OutcomeStatus.CANCELLED, reason) if reason else job.abandoned()
 
     # -- waiting for the lane -----------------------------------------------------------
 
@@ -356,6 +365,12 @@ class Lane:
         self.book.live[job.key] = job
         return entry
 
+    def untrack(self, job: Job) -> None:
+        """The job is nobody's to drive any more."""
+        self.jobs.pop(job.key, None)
+        self.book.live.pop(job.key, None)
+        self.running.discard(job.key)
+
     def requeue(self, job: Job) -> None:
         """Puts a job that ended in failure back into the queue, behind the others."""
         self.running.discard(job.key)
@@ -434,9 +449,7 @@ class Lane:
         """Tells everybody how a job ended."""
         if job.done:
             return
-        self.jobs.pop(job.key, None)
-        self.book.live.pop(job.key, None)
-        self.running.discard(job.key)
+        self.untrack(job)
         self.counts[outcome.status] += 1
         if self.options.on_event is not None:
             await self.emit(JobEnded(at=self.account.wall(), outcome=outcome))

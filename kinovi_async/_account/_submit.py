@@ -21,7 +21,7 @@ from .._errors import (
     RateLimitError,
 )
 from .._events import JobAccepted, JobRefused, JobSubmitted
-from .._ledger import Ending, Permission
+from .._ledger import Ending, JobState, Permission
 from .._outcomes import AttemptResult, OutcomeStatus
 from .._policy import Phase, SubmitEvidence
 from .._scheduling import Refusal
@@ -34,6 +34,7 @@ from .._transport import (
     ServerFailed,
     SubmitResult,
 )
+from ._enter import start
 from ._error_json import error_to_json
 from ._job import outcome_of
 
@@ -70,6 +71,7 @@ async def submit(lane: Lane, job: Job) -> None:
         at=account.wall(),
         reserve=job.cost if job.cost is not None else Decimal(0),
         budget=lane.options.budget,
+        body_hash=job.body_hash,
     )
     if intent.permission is Permission.GRANTED:
         await _send(lane, job, intent.attempt)
@@ -103,14 +105,20 @@ def _over_budget(lane: Lane, job: Job) -> BudgetExceededError:
 
 
 async def _taken(lane: Lane, job: Job) -> None:
-    """The ledger says no: the job was cancelled or ended by somebody else."""
+    """The ledger says no: somebody else cancelled, resolved or replaced the job meanwhile."""
     assert job.entry is not None  # noqa: S101 - see submit
     lane.account.state.dropped(job.entry, anyio.current_time())
     row = await lane.book.ledger.get(job.key)
-    if row is None or row.status is None:
+    if row is None or row.state is JobState.SENDING:
         msg = f"job {job.key} is being sent by another process"
         raise LedgerError(msg)
-    await lane.conclude(job, outcome_of(row, job.request, index=job.index))
+    if row.status is not None and row.status is not OutcomeStatus.EXPIRED:
+        await lane.conclude(job, outcome_of(row, job.request, index=job.index))
+        return
+    lane.untrack(job)
+    if row.state is JobState.QUEUED:
+        job.take_over(row)
+    await start(lane, job, row)
 
 
 async def _record(lane: Lane, job: Job, result: SubmitResult, attempt: int) -> None:

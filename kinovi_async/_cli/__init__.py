@@ -21,6 +21,6 @@ def main() -> None:
         sys.stderr.write(MISSING_EXTRA + "\n")
         raise SystemExit(_USAGE) from None
     del rich, typer
-    from ._app import run_app
+    from ._entry import run_app
 
     raise SystemExit(run_app(sys.argv[1:]))

@@ -5,15 +5,13 @@ Imports of the library wait until a command needs them, so that `--help` is ther
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ._exits import ExitCode, exit_code_of_error
 from ._options import DEFAULT_TEMPLATE
 from ._parameters import (
     AsJson,
@@ -36,7 +34,6 @@ from ._parameters import (
     Tags,
     Template,
 )
-from ._text import visible
 
 app = typer.Typer(
     name="kinovi",
@@ -227,11 +224,13 @@ def jobs(
     ] = "table",
 ) -> None:
     """List the jobs of an output directory, also while a run works in it."""
-    from ._jobs import job_lines
+    from ._jobs import again_hint, job_lines, job_rows
     from ._vocabulary import kinovi_vocabulary
 
-    vocabulary = kinovi_vocabulary()
-    _print(job_lines(out, status=status, format_name=format_name, vocabulary=vocabulary))
+    rows = job_rows(out, status=status)
+    _print(job_lines(rows, format_name=format_name, vocabulary=kinovi_vocabulary()))
+    if format_name == "csv":
+        sys.stderr.write(again_hint(rows, out) + "\n")
 
 
 @app.command()
@@ -296,60 +295,10 @@ def version(
         raise typer.Exit
 
 
-def run_app(arguments: Sequence[str]) -> int:
-    """Runs the command line and answers the exit code."""
-    from .._errors import KinoviError
-
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character gets an escape, never a traceback.
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        app(args=list(arguments), standalone_mode=True)
-    except BrokenPipeError:
-        _close_output()
-        return ExitCode.OK
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else ExitCode.USAGE
-    except (KinoviError, OSError) as error:
-        return _told(error)
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    except BaseExceptionGroup as group:
-        errors = [each for each in _leaves(group) if isinstance(each, KinoviError)]
-        if len(errors) != len(_leaves(group)):
-            raise
-        return _told(errors[0])
-    return ExitCode.OK
-
-
-def _told(error: Exception) -> int:
-    from .._errors import KinoviError
-
-    lines = str(error).splitlines() or [type(error).__name__]
-    for line in lines:
-        sys.stderr.write(f"kinovi: {visible(line)}\n")
-    return exit_code_of_error(error) if isinstance(error, KinoviError) else ExitCode.FAILED
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for each in group.exceptions:
-        found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
-    return found
-
-
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
         sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-def _close_output() -> None:
-    """Lets the interpreter's last flush of a closed pipe go nowhere."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _end(code: int) -> None:

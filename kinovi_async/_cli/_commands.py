@@ -11,6 +11,7 @@ import anyio
 from ._csv import TableOptions
 from ._exits import ExitCode
 from ._input import read_batch
+from ._logging import wants_logs, warnings_told
 from ._reporters import PlainReporter, choose_reporter
 from ._session import check_key
 from ._text import counted
@@ -28,7 +29,12 @@ def run_command(options: RunOptions) -> ExitCode:
 
     if not (options.simulate or options.dry_run):
         check_key()
-    reporter = choose_reporter(as_json=options.as_json, quiet=options.quiet, clock=time.monotonic)
+    reporter = choose_reporter(
+        as_json=options.as_json,
+        quiet=options.quiet,
+        clock=time.monotonic,
+        live=not wants_logs(),
+    )
     vocabulary = kinovi_vocabulary()
     batch = _read(options, vocabulary, reporter)
     if batch is None:
@@ -43,7 +49,8 @@ def run_command(options: RunOptions) -> ExitCode:
 
     make_directory(options.out)
     try:
-        return anyio.run(run_batch, batch, options, vocabulary, reporter)
+        with warnings_told(reporter):
+            return anyio.run(run_batch, batch, options, vocabulary, reporter)
     finally:
         reporter.stop()
 
@@ -92,7 +99,8 @@ def generate_command(
     if not options.simulate:
         check_key()
     reporter = PlainReporter(clock=time.monotonic, quiet=options.quiet)
-    return anyio.run(generate, body, options, vocabulary, reporter)
+    with warnings_told(reporter):
+        return anyio.run(generate, body, options, vocabulary, reporter)
 
 
 def task_command(task_id: str, options: RunOptions, *, wait: bool) -> ExitCode:
@@ -114,4 +122,5 @@ def download_command(options: RunOptions, *, template: str | None) -> ExitCode:
     from ._single import download
 
     reporter = PlainReporter(clock=time.monotonic, quiet=options.quiet)
-    return anyio.run(partial(download, options, reporter, template=template))
+    with warnings_told(reporter):
+        return anyio.run(partial(download, options, reporter, template=template))

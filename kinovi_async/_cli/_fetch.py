@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .._client import AsyncKinovi
     from .._ledger import JobRow
     from .._records import TaskRecord
-    from ._lines import InputLine
+    from ._lines import Batch, InputLine
+    from ._options import RunOptions
 
 AT_ONCE = 4
 """Jobs whose files are fetched at the same time: a line is full with a few streams."""
@@ -105,6 +106,22 @@ class Fetcher:
             else:
                 files.append(saved.path.relative_to(self._out).as_posix())
         return Fetched(tuple(files), first.message if first else None)
+
+
+def run_fetcher(
+    client: AsyncKinovi, options: RunOptions, batch: Batch, rows: Mapping[str, JobRow]
+) -> Fetcher | None:
+    """The fetcher of a run, which knows all jobs of its directory; None for --no-download."""
+    if not options.download:
+        return None
+    tags = batch.tag_names | set(options.tags)
+    fetcher = Fetcher(client, options.out, template=options.name_template, tags=tags)
+    jobs = {key: job_fields(row, None) for key, row in rows.items()}
+    for line in batch.lines:
+        model = str(line.body["model"])
+        jobs[line.key] = template_fields(line.key, model, line.number, line.tags)
+    fetcher.name_jobs(jobs)
+    return fetcher
 
 
 def job_fields(row: JobRow, line: InputLine | None) -> dict[str, str]:

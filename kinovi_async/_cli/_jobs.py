@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,29 +32,35 @@ FORMATS = ("table", "csv", "jsonl")
 _WORDS = (*OutcomeStatus, JobState.QUEUED, JobState.SENDING, JobState.ACCEPTED)
 
 
-def job_lines(
-    out: Path, *, status: str | None, format_name: str, vocabulary: Vocabulary
-) -> Iterator[str]:
-    """The output of `kinovi jobs`, line by line.
+def job_rows(out: Path, *, status: str | None) -> list[JobRow]:
+    """The jobs of an output directory with one of these statuses.
 
     Raises:
-        ConfigurationError: no output directory there, an unknown status or format.
+        ConfigurationError: no output directory there, or an unknown status.
     """
-    if format_name not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise ConfigurationError(f"--format is one of {known}, not '{visible(format_name)}'")
     wanted = parse_filter(status)
 
     async def read() -> list[JobRow]:
         async with open_book(out) as ledger:
             return list((await all_rows(ledger)).values())
 
-    rows = [row for row in anyio.run(read) if not wanted or status_of(row) in wanted]
+    return [row for row in anyio.run(read) if not wanted or status_of(row) in wanted]
+
+
+def job_lines(rows: Sequence[JobRow], *, format_name: str, vocabulary: Vocabulary) -> Iterator[str]:
+    """The output of `kinovi jobs`, line by line.
+
+    Raises:
+        ConfigurationError: an unknown format.
+    """
     if format_name == "jsonl":
         return (result(row, None).to_json() for row in rows)
     if format_name == "csv":
         return iter([table_of(rows, vocabulary)])
-    return _table(rows)
+    if format_name == "table":
+        return _table(rows)
+    known = ", ".join(FORMATS)
+    raise ConfigurationError(f"--format is one of {known}, not '{visible(format_name)}'")
 
 
 def parse_filter(text: str | None) -> Collection[str]:
@@ -152,11 +158,13 @@ def cell_of(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def again_hint(rows: Iterable[JobRow]) -> str | None:
-    """The options a mended CSV of these jobs needs for its tags, or None."""
+def again_hint(rows: Iterable[JobRow], out: Path) -> str:
+    """How a mended CSV of these jobs is run."""
     names: dict[str, None] = {}
     for row in rows:
         tags = row.meta.get("tags")
         if isinstance(tags, Mapping):
             names.update(dict.fromkeys(str(name) for name in tags))
-    return f"--tags {','.join(names)}" if names else None
+    tags_flag = f" --tags {visible(','.join(names))}" if names else ""
+    command = f"kinovi run FILE -o {visible(str(out))} --rerun failed,rejected{tags_flag}"
+    return f"mend it, save it, and run it with: {command}"

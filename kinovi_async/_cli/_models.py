@@ -36,14 +36,17 @@ def model_lines(name: str | None) -> Iterator[str]:
 
 
 def _one(model: ModelDescription) -> Iterator[str]:
+    from .._requests import fields_of
+
     yield f"{model.id}: {model.title}"
     yield f"  makes {model.outputs} x {model.media_type}, {model.price_text}"
     low, high = model.typical_seconds
     yield f"  takes about {low:g} to {high:g} s"
-    yield "fields:"
-    fields = [field for field in model.fields if field.path.startswith("inputs.")]
-    width = max((len(field.wire_name) for field in fields), default=0)
-    for field in fields:
-        need = ", required" if field.required else ""
-        default = "" if field.default is None else f", default {field.default}"
-        yield f"  {field.wire_name.ljust(width)}  {field.allowed}{need}{default}"
+    for cls in model.requests:
+        yield f"{cls.__name__}:" if len(model.requests) > 1 else "fields:"
+        fields = [each for each in fields_of(cls).values() if each.path.startswith("inputs.")]
+        width = max((len(field.wire_name) for field in fields), default=0)
+        for field in fields:
+            need = ", required" if field.required else ""
+            default = f", default {field.default}" if field.default else ""
+            yield f"  {field.wire_name.ljust(width)}  {field.allowed}{need}{default}"

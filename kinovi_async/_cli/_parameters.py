@@ -21,6 +21,7 @@ Out = Annotated[
 MaxInFlight = Annotated[
     int | None,
     typer.Option(
+        metavar="N",
         min=1,
         help="Run at most so many tasks at a time. Default: all slots the account has, learned.",
     ),
@@ -49,14 +50,18 @@ MaxWait = Annotated[
         help="Wait so long for an accepted task. Default: by model, at least 15 minutes.",
     ),
 ]
-First = Annotated[int | None, typer.Option(min=1, help="Only the first N requests of FILE.")]
+First = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Only the first N requests of FILE.")
+]
 Rerun = Annotated[
     str | None, typer.Option(metavar="STATUSES", help="Run these again: failed,rejected.")
 ]
 StopAfter = Annotated[
-    int | None, typer.Option(min=1, help="Stop after so many failed or rejected jobs.")
+    int | None, typer.Option(metavar="N", min=1, help="Stop after so many failed or rejected jobs.")
 ]
-Model = Annotated[str | None, typer.Option(help="The model of lines that name none.")]
+Model = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="The model of lines that name none.")
+]
 IdColumn = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="The CSV column that holds the ids. Default: id."),

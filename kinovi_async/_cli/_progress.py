@@ -87,6 +87,8 @@ class Progress:
     clock: Callable[[], float]
     """Seconds, monotonic."""
     budget: Decimal | None = None
+    to_do: int = 0
+    """Jobs that this run works on."""
     ended: dict[OutcomeStatus, int] = field(default_factory=dict)
     ended_now: int = 0
     files: int = 0
@@ -113,13 +115,14 @@ class Progress:
         self._failures.append(failure)
 
     def snapshot(
-        self, *, queued: int, running: int, limit: int | None, spent: Decimal, reserved: Decimal
+        self, *, running: int, limit: int | None, spent: Decimal, reserved: Decimal
     ) -> Snapshot:
         """The run as it stands."""
         return Snapshot(
             total=self.total,
             ended=dict(self.ended),
-            queued=queued,
+            # Also the lines that have not been handed to the scheduler's queue yet.
+            queued=max(0, self.to_do - self.ended_now - running),
             running=running,
             limit=limit,
             spent=spent,

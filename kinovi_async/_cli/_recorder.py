@@ -7,6 +7,7 @@ the lines of those jobs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -57,8 +58,9 @@ class Recorder:
         self._send, self._ended = anyio.create_memory_object_stream[str](math.inf)
 
     def take(self, key: str) -> None:
-        """A job ended, or has files to fetch."""
-        self._send.send_nowait(key)
+        """A job ended, or has files to fetch. After the end, the final rewrite tells of it."""
+        with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            self._send.send_nowait(key)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

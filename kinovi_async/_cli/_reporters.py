@@ -145,13 +145,18 @@ class LiveReporter(PlainReporter):
         self._display.stop()
 
 
-def choose_reporter(*, as_json: bool, quiet: bool, clock: Callable[[], float]) -> Reporter:
-    """The reporter for these options and this terminal."""
+def choose_reporter(
+    *, as_json: bool, quiet: bool, clock: Callable[[], float], live: bool = True
+) -> Reporter:
+    """The reporter for these options and this terminal.
+
+    Without `live`, a terminal gets plain lines too: a log goes to it at the same time.
+    """
     if as_json:
         return JsonReporter(clock=clock, quiet=quiet)
     if quiet:
         return PlainReporter(clock=clock, quiet=True)
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and live:
         return LiveReporter(clock=clock)
     return PlainReporter(clock=clock)
 

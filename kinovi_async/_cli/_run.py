@@ -20,18 +20,24 @@ from .._outcomes import Outcome, OutcomeStatus
 from ._books import all_rows, lacks_files, open_book, results
 from ._exits import ExitCode, exit_code
 from ._facts import facts_of
-from ._fetch import Fetcher, job_fields, template_fields
+from ._fetch import run_fetcher
 from ._plan import SUBMITTED, Plan, PlannedLine, Step, plan, plan_problems
 from ._progress import Progress, Snapshot
 from ._recorder import Recorder
 from ._results import ResultsFile
 from ._session import check_same_account, client_for, open_account, remember_template
 from ._signals import watch_signals
-from ._summary import RunEnd, opening_line, summary_facts, summary_text, unclear_lines
+from ._summary import (
+    RunEnd,
+    opening_line,
+    stop_sentence,
+    summary_facts,
+    summary_text,
+    unclear_lines,
+)
 from ._text import counted, shortened
 
 if TYPE_CHECKING:
-    from .._client import AsyncKinovi
     from .._ledger import JobRow, Ledger
     from .._scheduler import JobScheduler
     from ._lines import Batch, InputLine
@@ -82,6 +88,8 @@ class Run:
         self._failures = 0
         self._stop_reason: str | None = None
         self._over = anyio.Event()
+        self._attention = anyio.CancelScope()
+        """Around everything that waits for the scheduler."""
         self._interrupted = False
         self._refused = False
         self._recorder: Recorder | None = None
@@ -136,7 +144,7 @@ class Run:
                 return
             await remember_template(ledger, options.name_template)
             self._results.rewrite(results(rows, self._lines))
-            fetcher = self._fetcher(client, rows)
+            fetcher = run_fetcher(client, options, self._batch, rows)
             self._recorder = Recorder(
                 ledger,
                 self._results,
@@ -177,35 +185,24 @@ class Run:
         for planned in decided.of(Step.DONE, Step.FETCH, Step.LEFT):
             if planned.row is not None and planned.row.status is not None:
                 self._progress.ended_before(planned.row.status)
+        self._progress.to_do = len(decided.of(*SUBMITTED))
         self._reporter.tell(opening_line(decided))
         return decided
-
-    def _fetcher(self, client: AsyncKinovi, rows: Mapping[str, JobRow]) -> Fetcher | None:
-        if not self._options.download:
-            return None
-        fetcher = Fetcher(
-            client,
-            self._options.out,
-            template=self._options.name_template,
-            tags=self._batch.tag_names | set(self._options.tags),
-        )
-        jobs = {key: job_fields(row, self._lines.get(key)) for key, row in rows.items()}
-        for line in self._batch.lines:
-            model = str(line.body["model"])
-            jobs[line.key] = template_fields(line.key, model, line.number, line.tags)
-        fetcher.name_jobs(jobs)
-        return fetcher
 
     async def _work_through(self, decided: Plan, scheduler: JobScheduler) -> None:
         assert self._recorder is not None  # noqa: S101 - made just before
         for planned in decided.of(Step.FETCH):
             self._recorder.take(planned.line.key)
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._hand_over, decided.of(*SUBMITTED), scheduler)
-            await self._over.wait()
-            group.cancel_scope.cancel()
-        if self._stop_reason is not None:
-            await scheduler.drain()
+        with self._attention:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._hand_over, decided.of(*SUBMITTED), scheduler)
+                await self._over.wait()
+                group.cancel_scope.cancel()
+            if self._stop_reason is not None:
+                try:
+                    await scheduler.drain()
+                except KinoviError as error:
+                    self._fail(error)
 
     async def _hand_over(self, lines: list[PlannedLine], scheduler: JobScheduler) -> None:
         for planned in lines:
@@ -249,7 +246,7 @@ class Run:
         if isinstance(event, JobEnded):
             self._ended(event.outcome)
         elif isinstance(event, SchedulerPaused):
-            self._stop(event.reason.message)
+            self._stop(stop_sentence(event.reason))
 
     def _ended(self, outcome: Outcome) -> None:
         if outcome.key not in self._open:
@@ -300,12 +297,11 @@ class Run:
             lane = scheduler._lane  # noqa: SLF001 - one package
             if lane is not None and lane.closing:
                 # It broke, and says why when its block is left.
-                self._over.set()
+                self._attention.cancel()
 
     def _snapshot(self, scheduler: JobScheduler) -> Snapshot:
         now = scheduler.statistics()
         return self._progress.snapshot(
-            queued=now.queued,
             running=now.in_flight + now.submitting,
             limit=now.limit,
             spent=now.credits,

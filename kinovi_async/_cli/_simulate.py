@@ -9,10 +9,11 @@ the next one.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,8 +49,25 @@ async def simulator(out: Path, *, speed: float, key: str) -> AsyncIterator[str]:
     """
     from ..simulator import serve
 
-    async with serve(lasting_simulator(out / CALLS_NAME, speed=speed, key=key)) as running:
-        yield running.base_url
+    with _no_proxy():
+        async with serve(lasting_simulator(out / CALLS_NAME, speed=speed, key=key)) as running:
+            yield running.base_url
+
+
+@contextmanager
+def _no_proxy() -> Iterator[None]:
+    """Keeps this process's calls to itself: a proxy of the environment could not make them."""
+    before = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
+    for name, value in before.items():
+        os.environ[name] = ",".join(filter(None, (value, "127.0.0.1")))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def lasting_simulator(calls: Path, *, speed: float, key: str) -> Simulator:

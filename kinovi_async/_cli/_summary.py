@@ -8,11 +8,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._errors import (
+    AuthenticationError,
+    InsufficientCreditsError,
+    KinoviError,
+    PermissionDeniedError,
+)
 from .._outcomes import OutcomeStatus
 from ._books import MEDIA_NAME
 from ._plan import Plan, Step
 from ._results import RESULTS_NAME
-from ._text import counted, in_money, shortened, visible
+from ._text import counted, in_money, number, shortened, visible
 
 if TYPE_CHECKING:
     from .._ledger import JobRow, Totals
@@ -58,6 +64,23 @@ def opening_line(decided: Plan) -> str:
     }
     parts = [f"{counts[step]:,} {words[step]}" for step in words if counts[step]]
     return f"{counted(len(decided.lines), 'line')}: {', '.join(parts)}"
+
+
+def stop_sentence(error: KinoviError) -> str:
+    """Why the account lets nothing more through, in words that say what to do."""
+    told = error.message.rstrip(".")
+    match error:
+        case InsufficientCreditsError(required=Decimal() as required, available=available):
+            has = "" if available is None else f", the account has {number(available)}"
+            return f"not enough credits: the next job needs {number(required)}{has}"
+        case InsufficientCreditsError():
+            return f"not enough credits ({told})"
+        case AuthenticationError():
+            return f"the API key was refused ({told}); look at KINOVI_API_KEY"
+        case PermissionDeniedError():
+            return f"the account may not do this ({told})"
+        case _:
+            return told
 
 
 def summary_text(end: RunEnd) -> str:

@@ -121,6 +121,11 @@ class LimitLearner:
         self._zero_wait = ZERO_FIRST
         self._rate_wait = ZERO_FIRST
 
+    def remember(self, limit: int) -> None:
+        """Start from K of an earlier run, unless something has been learned already."""
+        if self._limit is None and not self._ramp:
+            self._limit = limit
+
     @property
     def limit(self) -> int | None:
         """K: tasks of ours that the account certainly runs; None while unknown."""

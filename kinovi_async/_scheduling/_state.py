@@ -294,6 +294,12 @@ class AccountState:
         """Mean duration of a model's tasks in seconds, None while nothing is known."""
         return self.durations.expected(model)
 
+    def remember_limit(self, limit: int) -> None:
+        """Start with `learned_limit` of an earlier run, unless more is known already."""
+        checked = checked_bound(limit, "limit")
+        if checked is not None:
+            self._learner.remember(checked)
+
     def statistics(self, now: float | None = None) -> Statistics:
         """Counts as of now, by default as of the latest event."""
         if now is not None:

@@ -99,18 +99,16 @@ def _from_answer(
     if task_id is not None:
         return Accepted(task_id)
     status = reading.status
+    error = error_for(answer, submission=True, now=now)
     if status == _TOO_EARLY:
-        error: KinoviError = error_for(answer, submission=True, now=now)
         return NotSent(error, retryable=True)
     if answer.status == _PROXY_LOGIN:
         return NotSent(APIConnectionError("the proxy wants a login (407)"), retryable=False)
     if _BAD_REQUEST <= status < _SERVER_ERROR and status != _TIMEOUT:
-        refusal = error_for(answer, submission=True, now=now)
-        return Refused(refusal) if isinstance(refusal, RateLimitError) else Rejected(refusal)
-    if status == _SERVER_ERROR and reading.vendor and policy.server_error == "retry":
-        error = error_for(answer, submission=True, now=now)
-        if isinstance(error, ServerError):
-            return ServerFailed(error)
+        return Refused(error) if isinstance(error, RateLimitError) else Rejected(error)
+    documented = status == _SERVER_ERROR and reading.vendor
+    if documented and policy.server_error == "retry" and isinstance(error, ServerError):
+        return ServerFailed(error)
     evidence = SubmitEvidence(
         phase=phase,
         exception=failure.text if failure is not None else None,

@@ -26,7 +26,7 @@ from kinovi_async._errors import (
     WaitTimeoutError,
 )
 from kinovi_async._events import Event, JobAccepted, JobEnded, JobQueued, JobSubmitted
-from kinovi_async._ledger import JobState, MemoryLedger
+from kinovi_async._ledger import Ending, JobState, MemoryLedger
 from kinovi_async._outcomes import AttemptResult, OutcomeStatus
 from kinovi_async._requests import NanoBanana2
 from kinovi_async._transport import Ambiguous, NotSent, Rejected, ServerFailed
@@ -467,3 +467,43 @@ async def test_an_ended_account_counts_nothing() -> None:
     statistics = lane.account.state.statistics()
     assert (statistics.queued, statistics.submitting, statistics.in_flight) == (0, 0, 0)
     assert server.peak == 5
+
+
+async def test_a_job_cancelled_by_another_process_is_not_sent() -> None:
+    ledger = MemoryLedger()
+    server = FakeServer(limit=1)
+    lane = make_lane(server, make_book(ledger, durable=True))
+    await lane.open()
+    jobs = await lane.add(wishes(2))
+    await ledger.end("job-1", Ending(OutcomeStatus.CANCELLED, at=1.0))
+    await lane.run(lambda: not lane.jobs)
+    assert (await jobs[1].outcome()).status is OutcomeStatus.CANCELLED
+    assert server.prompts() == Counter({"picture 0": 1})
+
+
+async def test_a_request_replaced_by_another_process_is_sent_as_it_is_now() -> None:
+    ledger = MemoryLedger()
+    server = FakeServer(limit=1)
+    lane = make_lane(server, make_book(ledger, durable=True))
+    await lane.open()
+    jobs = await lane.add(wishes(2))
+    edited = wish("edited", key="job-1").to_ledger(1.0)
+    await ledger.add([edited], replace_unsent=True)
+    await lane.run(lambda: not lane.jobs)
+    assert all([(await job.outcome()).ok for job in jobs])
+    assert server.prompts() == Counter({"picture 0": 1, "edited": 1})
+
+
+async def test_an_ambiguous_job_resolved_by_another_process_is_polled_on() -> None:
+    ledger = MemoryLedger()
+    server = FakeServer(limit=1)
+    lane = make_lane(server, make_book(ledger, durable=True))
+    await lane.open()
+    jobs = await lane.add(wishes(2))
+    await ledger.intent("job-1", "elsewhere", at=1.0)
+    await ledger.accepted("job-1", "elsewhere", "task_1", at=2.0)
+    await lane.run(lambda: not lane.jobs)
+    outcome = await jobs[1].outcome()
+    assert outcome.ok
+    assert outcome.task_id == "task_1"
+    assert server.prompts() == Counter({"picture 0": 1})

@@ -179,7 +179,7 @@ def test_a_reader_that_goes_away_does_not_end_the_run() -> None:
 
 def test_progress_counts_and_keeps_the_last_failures() -> None:
     clock = Clock()
-    progress = Progress(total=9, clock=clock)
+    progress = Progress(total=10, clock=clock, to_do=9)
     progress.ended_before(OutcomeStatus.SUCCEEDED)
     for number in range(6):
         progress.job_ended(OutcomeStatus.FAILED, f"job {number}")

@@ -8,6 +8,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -40,10 +41,10 @@ def kinovi(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def start(*arguments: object, **more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*KINOVI, *map(str, arguments)],
-        env=environment(),
+        env=environment(**more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -138,6 +139,65 @@ def test_a_killed_run_goes_on_and_pays_each_prompt_once(tmp_path: Path) -> None:
     assert len(paid(out)) == len(set(paid(out)))
 
 
+def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
+    """Here the first one would wait for a POST that is not answered for a long time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        more = {
+            "KINOVI_BASE_URL": f"http://127.0.0.1:{port}/api/v1",
+            "KINOVI_API_KEY": "sk-some-key",
+        }
+        file, out = mixed_batch(tmp_path / "b.jsonl", 1), tmp_path / "out"
+        process = start("run", file, "-o", out, "--json", **more)
+        list(events_until(process, "submitted"))
+        connection, _ = silent.accept()
+        with connection:
+            connection.recv(65536)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            assert any("stopping" in line for line in process.stderr)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=5)
+    assert process.returncode == 130
+    left = kinovi("run", file, "-o", out, **{**more, "KINOVI_BASE_URL": "http://127.0.0.1:9/"})
+    assert left.returncode == 3
+    assert "ambiguous: job-0" in left.stderr
+
+
+def test_a_full_disk_stops_the_run_in_order(tmp_path: Path) -> None:
+    import resource
+
+    lines = [
+        json.dumps({"model": "nanobanana2", "inputs": {"prompt": f"{number} {'x' * 3000}"}})
+        for number in range(300)
+    ]
+    file, out = tmp_path / "b.jsonl", tmp_path / "out"
+    file.write_text("\n".join(lines))
+    process = subprocess.run(
+        [*KINOVI, "run", str(file), "-o", str(out), "--simulate"],
+        env=environment(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 4, process.stderr
+    assert "stopped: cannot" in process.stderr
+    assert "Traceback" not in process.stderr
+    again = kinovi("run", file, "-o", out, "--simulate", "--no-download", "--first", "20")
+    assert again.returncode in {0, 3}
+    assert len(paid(out)) == len(set(paid(out)))
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_the_simulator(tmp_path: Path) -> None:
+    dead = "http://127.0.0.1:9"
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), dead)
+    file = mixed_batch(tmp_path / "b.jsonl", 1)
+    ran = kinovi("run", file, "-o", tmp_path / "out", "--simulate", **proxies)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_a_second_run_in_a_live_directory_is_refused_and_reading_is_not(tmp_path: Path) -> None:
     file, out = mixed_batch(tmp_path / "b.jsonl", 12), tmp_path / "out"
     process = start("run", file, "-o", out, "--simulate", "--json")
@@ -222,7 +282,7 @@ def test_help_and_version_tell_what_there_is() -> None:
 def test_help_imports_none_of_the_library() -> None:
     """`--help` is quick because it needs neither httpx nor pydantic."""
     code = (
-        "import sys; from kinovi_async._cli._app import run_app; run_app(['--help']);"
+        "import sys; from kinovi_async._cli._entry import run_app; run_app(['--help']);"
         "print([m for m in ('httpx', 'pydantic', 'anyio', 'rich') if m in sys.modules])"
     )
     ran = subprocess.run(

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from kinovi_async._cli._app import run_app
+from kinovi_async._cli._entry import run_app
 from kinovi_async.simulator import (
     AccountSettings,
     RunningSimulator,

@@ -161,9 +161,10 @@ async def test_the_key_is_in_nothing_a_client_shows(client: AsyncKinovi) -> None
 async def test_a_closed_client_refuses_and_closing_twice_is_harmless(api: Api) -> None:
     client = api.client()
     async with client:
-        assert not client.is_closed
+        assert repr(client).endswith("open>")
     await client.close()
     assert client.is_closed
+    assert repr(client).endswith("closed>")
     with pytest.raises(ConfigurationError, match="closed"):
         await client.get_task("x")
     assert not api.http.is_closed

@@ -165,3 +165,21 @@ async def test_a_cancelled_crowd_leaves_the_client_working(
                 for n in range(50):
                     group.start_soon(client.get_task, f"task_{n}")
     assert all(o.ok for o in await client.run_batch(cats(4)))
+
+
+async def test_the_next_run_of_an_account_starts_with_what_the_last_one_learned(
+    running: RunningSimulator, tmp_path: Path
+) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    limits = []
+    for n in range(2):
+        async with (
+            AsyncKinovi(api_key=KEY, base_url=running.base_url, poll_interval=FAST) as client,
+            JobScheduler(client, ledger=path) as scheduler,
+        ):
+            limits.append(scheduler.statistics().limit)
+            for number in range(6):
+                await scheduler.submit(NanoBanana2(prompt=f"run {n} cat {number}"))
+    assert limits[0] is None
+    assert limits[1] is not None
+    assert 3 <= limits[1] <= 4

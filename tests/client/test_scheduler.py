@@ -18,6 +18,7 @@ from kinovi_async import (
     JobCancelledError,
     JobScheduler,
     KeyConflictError,
+    LedgerError,
     MemoryLedger,
     Midjourney,
     NanoBanana2,
@@ -288,3 +289,25 @@ async def test_a_pause_is_logged(
             await anyio.sleep(5)
     assert "submissions are paused" in caplog.text
     assert "CANARY" not in caplog.text
+
+
+class _TornLedger(MemoryLedger):
+    """A ledger whose disk is full from the first acceptance on."""
+
+    async def accepted(self, key: str, execution: str, task_id: str, *, at: float) -> None:
+        msg = f"cannot write {key}"
+        raise LedgerError(msg)
+
+
+async def test_a_ledger_that_breaks_ends_the_scheduler_and_names_the_paid_task(
+    client: AsyncKinovi, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(LedgerError, match="cannot write one"):
+        async with JobScheduler(client, ledger=_TornLedger()) as scheduler:
+            job = await scheduler.submit(cat(1), key="one")
+            outcome = await job.outcome()
+            assert isinstance(outcome.error, LedgerError)
+            with pytest.raises(LedgerError):
+                await scheduler.submit(cat(2))
+    (paid,) = api.simulator.books.accepted
+    assert f"became task {paid.task_id}" in caplog.text

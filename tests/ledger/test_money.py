@@ -55,7 +55,7 @@ async def test_what_is_refunded_or_never_charged_costs_nothing(
     ledger: Ledger, status: OutcomeStatus
 ) -> None:
     row = await ended(ledger, status, reserve=4, credits_=4)
-    assert (row.credits, row.reserved) == (0, 0)
+    assert (row.credits, row.reserved) == (Decimal(0), Decimal(0))
     assert await ledger.totals() == NOTHING
 
 

@@ -326,6 +326,6 @@ def test_at_most_the_limit_is_refused_at_the_start(
     limit: int, seed: int, one_way: tuple[float, float], body: Literal["none", "limit", "full"]
 ) -> None:
     scenario = Scenario(
-        mix="MJ", jobs=150, limit=limit, seed=seed, one_way=one_way, body=body, horizon=1e5
+        mix="MJ", jobs=100, limit=limit, seed=seed, one_way=one_way, body=body, horizon=1e5
     )
     assert simulate(scenario).first_refusals <= limit

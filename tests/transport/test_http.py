@@ -79,6 +79,42 @@ async def test_any_task_id_reaches_the_server_escaped(kind: str, task_id: str) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_an_address_the_library_cannot_stand_is_a_configuration_error(kind: str) -> None:
+    async with faultd(always(GOOD)) as server, transport_for(kind, server.url) as transport:
+        with pytest.raises(ConfigurationError, match="InvalidURL"):
+            await transport.fetch("x" * 70_000)
+        with pytest.raises(KinoviError, match="InvalidURL"):
+            async with transport.open(f"{server.url}/{'x' * 70_000}"):
+                pass
+        assert server.requests == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_download_cancelled_before_its_answer_leaves_the_rest_working(kind: str) -> None:
+    async def stall_on_downloads(connection: Connection) -> None:
+        while b"/stall" not in await connection.request():
+            await connection.send(GOOD)
+        await anyio.sleep_forever()
+
+    async with (
+        faultd(stall_on_downloads) as server,
+        transport_for(kind, server.url) as transport,
+    ):
+        for _ in range(12):
+            async with anyio.create_task_group() as group:
+
+                async def download() -> None:
+                    async with transport.open(f"{server.url}/stall"):
+                        pass
+
+                group.start_soon(download)
+                await server.next_request()
+                group.cancel_scope.cancel()
+        async with transport.open(f"{server.url}/a.json") as fetched:
+            assert fetched.status == 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "bad",
     [
@@ -241,7 +277,7 @@ async def test_a_download_that_breaks_says_so(kind: str) -> None:
         faultd(once(answer(200, b"half", length=99))) as server,
         transport_for(kind, server.url) as transport,
     ):
-        with pytest.raises(APIConnectionError) as caught:  # noqa: PT012 - the loop raises
+        with pytest.raises(APIConnectionError) as caught:
             async with transport.open(f"{server.url}/a.png?sig=SIGNATURE") as download:
                 async for chunk in download.aiter_raw():
                     assert chunk == b"half"
@@ -266,7 +302,7 @@ async def test_a_stalled_download_times_out_but_a_long_one_does_not() -> None:
         transport_for("own", server.url, timeout=0.3) as transport,
     ):
         got = 0
-        with pytest.raises(APITimeoutError):  # noqa: PT012 - the loop raises
+        with pytest.raises(APITimeoutError):
             async with transport.open(f"{server.url}/a") as download:
                 async for chunk in download.aiter_raw():
                     got += len(chunk)

@@ -6,6 +6,8 @@ import asyncio
 import json
 
 import anyio
+import httpx
+import httpx2
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -68,7 +70,13 @@ async def test_two_thousand_cancels_over_a_clients_pool(kind: str) -> None:
             await anyio.sleep(0.002)
             await connection.send(answer(200, body))
 
-    async with faultd(script) as server, transport_for(kind, server.url) as transport:
+    library = {"httpx": httpx, "httpx2": httpx2}[kind]
+    # A small pool: with it, the same cancellations leave a bare httpx client for dead.
+    limits = library.Limits(max_connections=10)
+    async with (
+        faultd(script) as server,
+        transport_for(kind, server.url, limits=limits) as transport,
+    ):
         await _cancel_many(transport, server, 2_000, 50)
         await _still_works(transport)
 

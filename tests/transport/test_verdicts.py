@@ -117,6 +117,8 @@ ANSWERS: list[tuple[int, bytes, type[SubmitResult]]] = [
     (502, b'{"taskId":"task_1"}', Accepted),
     (200, b'{"code":500,"message":"x","data":{"taskId":"task_1"}}', Accepted),
     (200, b"", Ambiguous),
+    (200, rb'{"taskId":"\q","x', Ambiguous),
+    (200, rb'{"taskId":"\q","x":{"taskId":"  "},"taskId":"task_1"', Accepted),
     (200, b"{}", Ambiguous),
     (200, b"<html>hello</html>", Ambiguous),
     (200, b'{"taskId":""}', Ambiguous),
@@ -211,6 +213,10 @@ def test_any_answer_gets_a_verdict_and_only_4xx_is_a_refusal(
 def test_hold_turns_the_resubmission_off() -> None:
     answer = Answer(500, {}, b'{"message":"internal"}')
     assert isinstance(verdict(answer, policy=SubmitPolicy(server_error="hold")), Ambiguous)
+
+
+def test_an_exchange_of_which_nothing_is_known_is_ambiguous() -> None:
+    assert isinstance(verdict(phase=Phase.SENT), Ambiguous)
 
 
 def test_evidence_keeps_the_answer_but_no_cookies() -> None:
@@ -315,6 +321,31 @@ def test_an_answer_without_text_says_what_it_was(status: int, hint: str) -> None
     error = error_for(Answer(status, {}, b"<html>secret page</html>"), submission=True, now=NOW)
     assert hint in error.message
     assert error.body == "<html>secret page</html>"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error":{"message":"nested"}}', "nested"),
+        (b'{"msg":"short"}', "short"),
+        (b'{"message":"' + b"x" * 5_000 + b'"}', "x" * 999 + "…"),
+        (b'{"message":"m","errors":[{"message":"no path"},{"path":"inputs","message":"odd"}]}',
+         "m; no path; inputs: odd"),
+    ],
+)  # fmt: skip
+def test_texts_of_other_shapes(body: bytes, message: str) -> None:
+    assert error_for(Answer(400, {}, body), submission=True, now=NOW).message == message
+
+
+def test_figures_that_are_none_are_left_out() -> None:
+    body = b'{"message":"x","required":"many","available":true}'
+    error = error_for(Answer(402, {}, body), submission=True, now=NOW)
+    assert isinstance(error, InsufficientCreditsError)
+    assert error.required is error.available is None
+    body = b'{"message":"limit","limit":5.0,"current":true}'
+    error = error_for(Answer(429, {}, body), submission=True, now=NOW)
+    assert isinstance(error, ConcurrencyLimitError)
+    assert (error.limit, error.current) == (5, None)
 
 
 class FakeRequest:

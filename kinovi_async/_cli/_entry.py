@@ -1,0 +1,59 @@
+"""From the arguments to the exit code: whatever happens, one sentence and a number."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+from .._errors import KinoviError
+from ._exits import ExitCode, exit_code_of_error
+from ._text import visible
+
+
+def run_app(arguments: Sequence[str]) -> int:
+    """Runs the command line and answers the exit code."""
+    from ._app import app
+
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets an escape, never a traceback.
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app(args=list(arguments), prog_name="kinovi")
+    except BrokenPipeError:
+        _close_output()
+        return ExitCode.OK
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else ExitCode.USAGE
+    except (KinoviError, OSError) as error:
+        return _told(error)
+    except KeyboardInterrupt:
+        sys.stderr.write("kinovi: interrupted\n")
+        return ExitCode.INTERRUPTED
+    except BaseExceptionGroup as group:
+        errors = [each for each in _leaves(group) if isinstance(each, KinoviError)]
+        if len(errors) != len(_leaves(group)):
+            raise
+        return _told(errors[0])
+    return ExitCode.OK
+
+
+def _told(error: Exception) -> int:
+    lines = str(error).splitlines() or [type(error).__name__]
+    for line in lines:
+        sys.stderr.write(f"kinovi: {visible(line)}\n")
+    return exit_code_of_error(error) if isinstance(error, KinoviError) else ExitCode.FAILED
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for each in group.exceptions:
+        found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return found
+
+
+def _close_output() -> None:
+    """Lets the interpreter's last flush of a closed pipe go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
