@@ -49,6 +49,7 @@ MAX_FIELD_BYTES = 100
 PART_SUFFIX = ".part"
 """Ends the name of every unfinished file, and of no finished one."""
 
+_LONGEST = 240  # what a file system takes, less `.part` and `-2`
 _HASH_LENGTH = 8  # hex digits: enough to tell values apart by eye; real clashes get more
 _MAX_SUFFIX_BYTES = 70  # a dash and the 64 digits of a whole hash fit
 _UNSAFE = frozenset('/\\<>:"|?*')  # separators, and what Windows refuses
@@ -185,7 +186,7 @@ def split_extension(name: str) -> tuple[str, str]:
 
 def is_plain_name(name: str) -> bool:
     """Whether a name stays in its folder and means nothing special on any system."""
-    return name == _finish(_clean(name))
+    return name == _finish(_clean(name)) and len(name.encode()) <= _LONGEST
 
 
 def _parts(template: str) -> list[tuple[str, str | None]]:

@@ -110,7 +110,7 @@ class FakeServer:
         self.peak = max(self.peak, self.running())
         return Accepted(task.task_id)
 
-    async def fetch(self, task_id: str, *, retries: int | None = None) -> TaskRecord:  # noqa: ARG002
+    async def fetch(self, task_id: str, *, retries: int | None = None) -> TaskRecord:
         self.polls[task_id] += 1
         self.poll_times.setdefault(task_id, []).append(anyio.current_time())
         await anyio.sleep(self.latency)

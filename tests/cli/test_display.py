@@ -184,7 +184,8 @@ def test_progress_counts_and_keeps_the_last_failures() -> None:
     for number in range(6):
         progress.job_ended(OutcomeStatus.FAILED, f"job {number}")
     clock.now = 60.0
-    shot = progress.snapshot(queued=1, running=2, limit=None, spent=Decimal(0), reserved=Decimal(0))
+    shot = progress.snapshot(running=2, limit=None, spent=Decimal(0), reserved=Decimal(0))
+    assert (shot.queued, shot.left) == (1, 3)
     assert shot.done == 7
     assert shot.failures == ("job 2", "job 3", "job 4", "job 5")
     assert shot.per_minute == 6
