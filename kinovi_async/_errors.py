@@ -110,8 +110,13 @@ class Problem:
     """What is allowed, as a phrase: `a whole number from 4 to 15`."""
 
     def __str__(self) -> str:
+        return f"{self.field}: {self.demand}"
+
+    @property
+    def demand(self) -> str:
+        """The sentence without the field: what is allowed, not what was given."""
         end = f", not {self.given}" if self.given else ""
-        return f"{self.field}: {self.allowed}{end}"
+        return f"{self.allowed}{end}"
 
 
 class InvalidRequestError(KinoviError, ValueError):

@@ -107,7 +107,8 @@ class JobScheduler:
         traceback: TracebackType | None,
     ) -> bool | None:
         assert self._block is not None  # noqa: S101 - __aenter__ made it
-        return await self._block.__aexit__(kind, error, traceback)
+        # The block shields and bounds its own clean-up.
+        return await self._block.__aexit__(kind, error, traceback)  # noqa: ASYNC102
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:

@@ -92,7 +92,7 @@ class _RefusedError(ValueError):
 
 def _parse(number: int, text: str) -> Iterator[RawLine | InputProblem]:
     try:
-        value = _DECODER.decode(text)
+        value = _DECODER.decode(text.rstrip("\r\n"))
     except json.JSONDecodeError as error:
         yield InputProblem(number, "", f"not valid JSON: {error.msg} at column {error.colno}")
         return

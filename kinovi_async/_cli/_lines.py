@@ -156,7 +156,7 @@ class BatchReader:
             return self._vocabulary.check(body)
         except InvalidRequestError as error:
             problems += [
-                InputProblem(raw.number, problem.field, f"{problem.allowed}, not {problem.given}")
+                InputProblem(raw.number, problem.field, problem.demand)
                 for problem in error.problems
             ] or [InputProblem(raw.number, "", error.message)]
             return None
