@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
 from os import PathLike
@@ -23,7 +23,6 @@ from ._shield import finish
 if TYPE_CHECKING:
     from ._client import AsyncKinovi
     from ._events import EventHandler
-    from ._ledger import JsonObject
 
 __all__ = ["JobScheduler", "Statistics"]
 
@@ -209,26 +208,22 @@ class JobScheduler:
             max_wait=max_wait,
             max_queue_wait=max_queue_wait,
         )
-        return await self._enter(job, rerun=rerun)
+        (found,) = await self._enter([job], rerun=rerun)
+        return found
 
-    async def _enter(self, job: Job, *, rerun: bool = False, replace_unsent: bool = False) -> Job:
+    async def _enter(
+        self, jobs: Sequence[Job], *, rerun: bool = False, replace_unsent: bool = False
+    ) -> list[Job]:
+        """Enters jobs in one go; `replace_unsent` takes over edits of what was never sent."""
         lane = self._open_lane()
         await lane.wait_for_room()
         again = RERUNNABLE if rerun else ()
 
         async def add() -> list[Job]:
-            return await lane.add([job], rerun=again, replace_unsent=replace_unsent)
+            return await lane.add(jobs, rerun=again, replace_unsent=replace_unsent)
 
         # In a task of its own: torn between ledger and queue, a job would be in one only.
-        (found,) = await finish(add, grace=GRACE)
-        return found
-
-    async def _enter_line(
-        self, request: Request, *, key: str, meta: JsonObject, max_wait: float | None, rerun: bool
-    ) -> Job:
-        """One line of a batch file: edits of what was never sent are taken over."""
-        job = Job(request, key=key, meta=meta, max_wait=max_wait)
-        return await self._enter(job, rerun=rerun, replace_unsent=True)
+        return await finish(add, grace=GRACE)
 
     def submit_nowait(
         self,

@@ -9,7 +9,6 @@ submission came to in the transport's classifier, what may be sent in the ledger
 
 from __future__ import annotations
 
-import heapq
 import inspect
 import itertools
 import logging
@@ -24,6 +23,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from .._errors import (
+    ConfigurationError,
     JobCancelledError,
     KinoviError,
     LedgerError,
@@ -33,7 +33,7 @@ from .._events import Event, EventHandler, JobEnded, SchedulerPaused, SchedulerR
 from .._ledger import Ending, JobState
 from .._outcomes import Outcome, OutcomeStatus
 from .._requests import describe
-from .._scheduling import Entry
+from .._scheduling import Entry, LazyHeap
 from ._enter import enter, enter_alone
 from ._error_json import error_to_json
 from ._job import Job, outcome_of
@@ -110,7 +110,8 @@ class Lane:
         """What was decided before `run` began."""
         self._wakeup = anyio.Event()
         self._sleeps_until = -math.inf
-        self._deadlines: list[tuple[float, int, Job]] = []
+        self._deadlines: LazyHeap[Job] = LazyHeap()
+        """When to look at a job again; ended jobs leave it at once, or they would pile up."""
         self._ticket = itertools.count()
         self._changed = anyio.Event()
         self._turnstile = anyio.Lock()
@@ -167,7 +168,8 @@ class Lane:
 
     async def _sleep(self) -> None:
         now = anyio.current_time()
-        until = self._deadlines[0][0] if self._deadlines else math.inf
+        first = self._deadlines.first_time
+        until = math.inf if first is None else first
         if self.account.keeps_time(self) and self.account.wake_at is not None:
             until = min(until, self.account.wake_at)
         self._sleeps_until = until
@@ -180,8 +182,9 @@ class Lane:
         if self._wakeup.is_set():
             self._wakeup = anyio.Event()
         now = anyio.current_time()
-        while self._deadlines and self._deadlines[0][0] <= now:
-            self._begin(self._overdue, heapq.heappop(self._deadlines)[2])
+        while (job := self._deadlines.first()) is not None and self._deadlines.key(job)[0] <= now:
+            self._deadlines.discard(job)
+            self._begin(self._overdue, job)
         wake_at = self.account.wake_at
         if wake_at is not None and wake_at <= now and self.account.keeps_time(self):
             self.account.pump()
@@ -212,6 +215,7 @@ class Lane:
         self.jobs.clear()
         if self._crash is None:
             await remember(self.account, self.book)
+        self.changed()
 
     async def _close_row(self, job: Job, outcome: Outcome) -> None:
         error = error_to_json(outcome.error) if outcome.error else None
@@ -244,12 +248,12 @@ class Lane:
     async def wait_for_room(self) -> None:
         """Waits while the queue is full; in order of arrival."""
         async with self._turnstile:
-            while self.unsent >= self.options.max_queue and self.stopped is None:
+            while self.unsent >= self.options.max_queue and not (self.stopped or self.closing):
                 await self.next_change()
 
     async def wait_until_idle(self) -> None:
-        """Waits until no job is left."""
-        while self.busy:
+        """Waits until no job is left, or nobody drives them any more."""
+        while self.busy and not self.closing:
             await self.next_change()
 
     async def next_change(self) -> None:
@@ -331,7 +335,10 @@ class Lane:
         Raises:
             KeyConflictError: a key belongs to another request.
             BudgetExceededError: with a budget, a price is unknown.
+            ConfigurationError, LedgerError: the lane has ended, or broke.
         """
+        if self.closing:
+            raise self._crash or ConfigurationError("the wait these jobs belong to has ended")
         return await enter(self, jobs, rerun=rerun, replace_unsent=replace_unsent)
 
     def add_soon(self, job: Job) -> None:
@@ -370,11 +377,16 @@ class Lane:
         self.jobs.pop(job.key, None)
         self.book.live.pop(job.key, None)
         self.running.discard(job.key)
+        self._deadlines.discard(job)
 
     def requeue(self, job: Job) -> None:
         """Puts a job that ended in failure back into the queue, behind the others."""
         self.running.discard(job.key)
-        self.account.state.enqueue(self.track(job), anyio.current_time())
+        self._deadlines.discard(job)
+        now = anyio.current_time()
+        self.account.state.enqueue(self.track(job), now)
+        if job.max_queue_wait is not None:
+            self.watch(now + job.max_queue_wait, job)
 
     def begin_wait(self, job: Job) -> None:
         """The task runs: from here on `max_wait` counts."""
@@ -386,8 +398,8 @@ class Lane:
         self.changed()
 
     def watch(self, at: float, job: Job) -> None:
-        """Looks at the job again at this time of the clock."""
-        heapq.heappush(self._deadlines, (at, next(self._ticket), job))
+        """Looks at the job again at this time of the clock, and at no other set before."""
+        self._deadlines.put(job, (at, next(self._ticket)))
         if at < self._sleeps_until:
             self._wakeup.set()
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 import anyio
 
+from .._account import Job
 from .._errors import KeyConflictError, KinoviError
 from .._events import Event, JobEnded, SchedulerPaused
 from .._outcomes import Outcome, OutcomeStatus
@@ -38,7 +40,7 @@ from ._summary import (
 from ._text import counted, shortened
 
 if TYPE_CHECKING:
-    from .._ledger import JobRow, Ledger
+    from .._ledger import JobRow, JsonValue, Ledger
     from .._scheduler import JobScheduler
     from ._lines import Batch, InputLine
     from ._options import RunOptions
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 REDRAW_SECONDS = 0.25
 """Four pictures a second: smooth for the eye, nothing for the processor."""
+_CHUNK = 50
+"""Lines entered in one write of the ledger: the first start at once, the rest cost little."""
 _NOT_WELL = frozenset({OutcomeStatus.FAILED, OutcomeStatus.REJECTED})
 
 
@@ -205,37 +209,51 @@ class Run:
                     self._fail(error)
 
     async def _hand_over(self, lines: list[PlannedLine], scheduler: JobScheduler) -> None:
-        for planned in lines:
-            try:
-                await self._hand_over_one(planned, scheduler)
-            except KeyConflictError as error:
-                # Somebody else entered a job of this key after the plan was made.
-                self._open.discard(planned.line.key)
-                self._reporter.warn(f"line {planned.line.number}: {error.message}")
-            except KinoviError as error:
-                self._fail(error)
-                return
+        for rerun, run in groupby(lines, key=lambda planned: planned.step is Step.RERUN):
+            while chunk := list(islice(run, _CHUNK)):
+                try:
+                    await self._hand_over_chunk(chunk, scheduler, rerun=rerun)
+                except KinoviError as error:
+                    self._fail(error)
+                    return
         self._all_handed = True
         self._look_whether_over()
 
-    async def _hand_over_one(self, planned: PlannedLine, scheduler: JobScheduler) -> None:
-        line = planned.line
-        meta: dict[str, object] = {"line": line.number}
+    async def _hand_over_chunk(
+        self, chunk: list[PlannedLine], scheduler: JobScheduler, *, rerun: bool
+    ) -> None:
+        jobs = [self._job(planned.line) for planned in chunk]
+        self._open.update(job.key for job in jobs)
+        try:
+            found = await scheduler._enter(  # noqa: SLF001 - one package
+                jobs, rerun=rerun, replace_unsent=True
+            )
+        except KeyConflictError as error:
+            # Somebody else entered a job of this key after the plan was made.
+            if len(chunk) > 1:
+                for planned in chunk:
+                    await self._hand_over_chunk([planned], scheduler, rerun=rerun)
+                return
+            self._open.discard(chunk[0].line.key)
+            self._reporter.warn(f"line {chunk[0].line.number}: {error.message}")
+            return
+        for job in found:
+            if job.done and job.key in self._open:
+                # Ended without an event of ours: by another process, or while we waited.
+                self._ended(await job.outcome())
+
+    def _job(self, line: InputLine) -> Job:
+        meta: dict[str, JsonValue] = {"line": line.number}
         if line.tags:
             meta["tags"] = dict(line.tags)
         if line.headers:
             meta["headers"] = dict(line.headers)
-        self._open.add(line.key)
-        job = await scheduler._enter_line(  # noqa: SLF001 - one package
+        return Job(
             line.request,
             key=line.key,
-            meta=meta,  # type: ignore[arg-type] # it is JSON
+            meta=meta,
             max_wait=self._options.max_wait,
-            rerun=planned.step is Step.RERUN,
         )
-        if job.done and line.key in self._open:
-            # Ended without an event of ours: by another process, or while we waited.
-            self._ended(await job.outcome())
 
     # -- what happens ------------------------------------------------------------------
 
