@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ._durations import Durations
 from ._entry import Decisions, Entry, Refusal, State, Statistics
+from ._heap import LazyHeap
 from ._state import AccountState
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Decisions",
     "Durations",
     "Entry",
+    "LazyHeap",
     "Refusal",
     "State",
     "Statistics",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from math import ceil, isfinite
@@ -12,8 +13,10 @@ RECENT = 256
 ENOUGH = 8
 """Durations from which on they count more than the typical range (scheduling.md: 8)."""
 
+LOWER_SHARE = 0.05
+"""Share of tasks that end sooner than the lower duration (scheduling.md: "p5")."""
 UPPER_SHARE = 0.95
-"""Share of tasks that end within the upper typical duration."""
+"""Share of tasks that end within the upper duration."""
 
 UNKNOWN_UPPER = 300.0
 """Upper duration of a model nothing is known about, seconds: the slowest documented
@@ -23,6 +26,34 @@ models take about five minutes."""
 def nothing_expected(model: str) -> tuple[float, float] | None:  # noqa: ARG001 - the default of a callable
     """Typical seconds of no model at all."""
     return None
+
+
+class _Recent:
+    """The latest durations of one model, by age and by size."""
+
+    __slots__ = ("by_age", "by_size")
+
+    def __init__(self) -> None:
+        self.by_age: deque[float] = deque()
+        self.by_size: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self.by_age)
+
+    def add(self, seconds: float) -> None:
+        if len(self.by_age) == RECENT:
+            oldest = self.by_age.popleft()
+            del self.by_size[bisect_left(self.by_size, oldest)]
+        self.by_age.append(seconds)
+        insort(self.by_size, seconds)
+
+    @property
+    def mean(self) -> float:
+        return sum(self.by_size) / len(self.by_size)
+
+    def longest_of(self, share: float) -> float:
+        """The longest of that share of them, the shortest ones."""
+        return self.by_size[max(0, ceil(share * len(self.by_size)) - 1)]
 
 
 class Durations:
@@ -40,7 +71,7 @@ class Durations:
     ) -> None:
         self._typical = expected_seconds
         self._scale = scale
-        self._recent: dict[str, deque[float]] = {}
+        self._recent: dict[str, _Recent] = {}
 
     def add(self, model: str, seconds: float) -> None:
         """Note a duration; negative and non-finite ones are left out."""
@@ -48,35 +79,42 @@ class Durations:
             return
         recent = self._recent.get(model)
         if recent is None:
-            recent = self._recent[model] = deque(maxlen=RECENT)
-        recent.append(seconds)
+            recent = self._recent[model] = _Recent()
+        recent.add(seconds)
 
     def expected(self, model: str) -> float | None:
         """Mean seconds of a task, or None while nothing is known."""
-        recent = self._recent.get(model, ())
-        if len(recent) >= ENOUGH:
-            return sum(recent) / len(recent)
+        recent = self._recent.get(model)
+        if recent is not None and len(recent) >= ENOUGH:
+            return recent.mean
         typical = self._typical(model)
         if typical is not None:
             return self._scale * (typical[0] + typical[1]) / 2
-        return sum(recent) / len(recent) if recent else None
+        return None if recent is None else recent.mean
+
+    def lower(self, model: str) -> float:
+        """Seconds before which hardly any task ends: the 5th percentile; 0 while it is unknown."""
+        recent = self._recent.get(model)
+        if recent is None or len(recent) < ENOUGH:
+            return 0.0
+        return recent.longest_of(LOWER_SHARE)
 
     def upper(self, model: str) -> float:
         """Seconds within which nearly every task ends: the 95th percentile, or the typical maximum."""
-        recent = sorted(self._recent.get(model, ()))
-        if len(recent) >= ENOUGH:
-            return recent[ceil(UPPER_SHARE * len(recent)) - 1]
+        recent = self._recent.get(model)
+        if recent is not None and len(recent) >= ENOUGH:
+            return recent.longest_of(UPPER_SHARE)
         typical = self._typical(model)
         longest = UNKNOWN_UPPER if typical is None else typical[1]
-        return max([self._scale * longest, *recent])
+        return max([self._scale * longest, *(recent.by_size if recent else ())])
 
     def export(self) -> dict[str, list[float]]:
         """The recent durations of every model, oldest first, fit for JSON."""
-        return {model: list(recent) for model, recent in self._recent.items()}
+        return {model: list(recent.by_age) for model, recent in self._recent.items()}
 
     def load(self, recent: Mapping[str, Iterable[float]]) -> None:
         """Add what an earlier run exported, as if it had been seen before this run's own."""
         for model, seconds in recent.items():
-            own = self._recent.pop(model, ())
-            for value in (*seconds, *own):
+            own = self._recent.pop(model, None)
+            for value in (*seconds, *(own.by_age if own else ())):
                 self.add(model, value)

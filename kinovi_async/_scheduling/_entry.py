@@ -26,14 +26,19 @@ class State(IntEnum):
 class Entry:
     """One job as the account sees it: a few words of memory, no coroutine.
 
-    The first six attributes are the caller's and are never changed here; the
-    others belong to the account and are read-only for everybody else. Entries
-    are told apart by identity, never by key.
+    The caller's arguments are never changed here; the other attributes belong to
+    the account and are read-only for everybody else. Entries are told apart by
+    identity, never by key.
+
+    With `batch`, the entry is one of a list that is known in full and queued at once:
+    within its lane, group and priority the list's longest expected goes first, between
+    models; within a model the order of arrival stays. Everything else keeps it anyway.
     """
 
     __slots__ = (
         "accepted_at",
         "alive_at",
+        "batch",
         "enqueued_at",
         "group",
         "held_at_send",
@@ -62,6 +67,7 @@ class Entry:
         group: Hashable,
         lane: Hashable,
         priority: int = 0,
+        batch: bool = False,
         payload: object = None,
     ) -> None:
         self.key = key
@@ -69,6 +75,7 @@ class Entry:
         self.group = group
         self.priority = priority
         self.lane = lane
+        self.batch = batch
         self.payload = payload
 
         self.state = State.NEW

@@ -10,7 +10,7 @@ from ._heap import LazyHeap
 
 if TYPE_CHECKING:
     from ._entry import Entry
-    from ._queue import Line
+    from ._queue import Line, LineKey
 
 
 def checked_bound(bound: int | None, name: str) -> int | None:
@@ -34,7 +34,7 @@ class Lane:
         """Not before a certain time, which the account watches."""
         self.active: set[Entry] = set()
         """Submitting, in flight or unclear."""
-        self.lines: dict[tuple[int, Hashable], Line] = {}
+        self.lines: dict[LineKey, Line] = {}
         self.parked: LazyHeap[Line] | None = None
 
     @property

@@ -1,6 +1,7 @@
 """When each running task is polled next: jittered, never twice within the minimum.
 
-A task is polled U(low, high) seconds after its acceptance and after each answer.
+A task is polled U(low, high) seconds after its acceptance and after each answer, but
+not before the age that nearly all tasks of its model reach (scheduling.md, "first poll").
 Where a webhook speaks for it, polls are a fallback ten times as rare, and one at
 once when it spoke. A poll that was handed out is not handed out again before its
 answer.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from ._heap import LazyHeap
 
 if TYPE_CHECKING:
+    from ._durations import Durations
     from ._entry import Entry
 
 SLOW = (25.0, 35.0)
@@ -23,8 +25,11 @@ SLOW = (25.0, 35.0)
 class PollPlan:
     """The polls of all running tasks of one account, O(log n) each."""
 
-    def __init__(self, interval: tuple[float, float], *, scale: float, rng: Random) -> None:
+    def __init__(
+        self, interval: tuple[float, float], *, durations: Durations, scale: float, rng: Random
+    ) -> None:
         self._interval = interval
+        self._durations = durations
         self._minimum = interval[0]
         self._slow = (SLOW[0] * scale, SLOW[1] * scale)
         self._rng = rng
@@ -45,7 +50,8 @@ class PollPlan:
             self._at_once(entry, now)
             return
         low, high = self._slow if entry.slow else self._interval
-        self._put(entry, now + self._rng.uniform(low, high))
+        soonest = max(now + low, entry.accepted_at + self._durations.lower(entry.model))
+        self._put(entry, soonest + self._rng.uniform(0.0, high - low))
 
     def notified(self, entry: Entry, now: float) -> None:
         """Poll as soon as the minimum allows, once more after a poll that is under way."""

@@ -2,7 +2,11 @@
 
 A *line* is what one lane has queued for one group at one priority. Lines of open
 lanes are shown to their group, and the next job is the first of the first line of
-the first group of the highest priority. A line whose lane turns out to be closed
+the first group of the highest priority; the first line is the one with the oldest
+job. A batch that is known in full has a line of its own, of which the model that is
+expected to take longest goes first: short tasks fill the gaps at the end, where a
+long one would run alone (scheduling.md: makespan by its lower bound 1.20 -> 1.05 in
+a mixed batch). Nothing overtakes within a model, between lines, groups or priorities. A line whose lane turns out to be closed
 (paused, held back, at its bound) is parked with its lane when it comes up, and
 shown again when the lane opens: closed lanes are stepped over without a scan. A
 lane that opens for n jobs shows its n best lines only, so that a lane at its bound
@@ -12,10 +16,11 @@ except that a group spread over several bounded lanes may get a turn a little la
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, TypeAlias
 
 from ._entry import Entry, State
 from ._heap import Key, LazyHeap
@@ -23,34 +28,40 @@ from ._heap import Key, LazyHeap
 if TYPE_CHECKING:
     from ._lanes import Lane
 
+LineKey: TypeAlias = tuple[int, Hashable, bool]
+"""Priority, group, and whether it is a known batch."""
 
-def place(entry: Entry) -> Key:
-    """An entry's place inside its group, smallest first: order of arrival, for good.
-
-    Any key that is fixed at arrival and ends in the order will do. Longest
-    expected first is the first number: `(-expected_seconds, entry.order)`.
-    """
-    return (0.0, entry.order)
+Expected: TypeAlias = Callable[[str], float | None]
+"""Seconds that a task of a model is expected to take, None while nothing is known."""
 
 
-class Line:
-    """What one lane has queued for one group at one priority."""
+class Pile:
+    """Queued entries in order of arrival. Never empty where it is kept."""
 
-    __slots__ = ("heap", "lane", "live", "priority", "turn")
+    __slots__ = ("heap", "live")
 
-    def __init__(self, lane: Lane, turn: Turn, priority: int) -> None:
-        self.lane = lane
-        self.turn = turn
-        self.priority = priority
-        self.heap: list[tuple[Key, Entry]] = []
+    def __init__(self) -> None:
+        self.heap: list[tuple[int, Entry]] = []
         self.live = 0
         """Entries really queued; the heap may hold withdrawn ones as well."""
 
-    def first(self) -> tuple[Key, Entry]:
-        """The first queued entry and its place. A line is never empty."""
+    def push(self, entry: Entry) -> None:
+        """Queue an entry at the place of its order, given at its arrival and for good."""
+        heappush(self.heap, (entry.order, entry))
+        self.live += 1
+
+    def first(self) -> Entry:
+        """The oldest entry."""
         while self.heap[0][1].state is not State.QUEUED:
             heappop(self.heap)
-        return self.heap[0]
+        return self.heap[0][1]
+
+    def pop(self) -> Entry:
+        """Remove and return the oldest entry."""
+        entry = self.first()
+        heappop(self.heap)
+        self.live -= 1
+        return entry
 
     def lost_one(self) -> None:
         """Count an entry that was withdrawn in place, and sweep when they outnumber the others."""
@@ -58,6 +69,74 @@ class Line:
         if len(self.heap) > 2 * self.live + 8:
             self.heap = [item for item in self.heap if item[1].state is State.QUEUED]
             heapify(self.heap)
+
+
+class Line:
+    """What one lane has queued for one group at one priority: a known batch, or one by one."""
+
+    __slots__ = ("expected", "key", "lane", "live", "piles", "turn")
+
+    def __init__(self, lane: Lane, turn: Turn, key: LineKey, expected: Expected) -> None:
+        self.lane = lane
+        self.turn = turn
+        self.key = key
+        self.expected = expected
+        self.live = 0
+        self.piles: dict[str, Pile] = {}
+        """By model in a batch, otherwise all in one."""
+
+    @property
+    def priority(self) -> int:
+        """That of all its entries."""
+        return self.key[0]
+
+    @property
+    def place(self) -> Key:
+        """Its place among the lines of its group: the arrival of its oldest entry."""
+        return (0.0, min(pile.first().order for pile in self.piles.values()))
+
+    def push(self, entry: Entry) -> None:
+        """Queue an entry at its own place."""
+        name = entry.model if entry.batch else ""
+        pile = self.piles.get(name)
+        if pile is None:
+            pile = self.piles[name] = Pile()
+        pile.push(entry)
+        self.live += 1
+
+    def pop(self) -> Entry:
+        """Remove and return what goes next: the oldest of the model expected to take longest.
+
+        A model that nothing is known of may well be long, and counts as longest.
+        """
+        name = (
+            next(iter(self.piles)) if len(self.piles) == 1 else max(self.piles, key=self._seconds)
+        )
+        entry = self.piles[name].pop()
+        self._lost_one(name)
+        return entry
+
+    def withdraw(self, entry: Entry) -> None:
+        """Forget an entry that is not queued any more."""
+        name = entry.model if entry.batch else ""
+        self.piles[name].lost_one()
+        self._lost_one(name)
+
+    def entries(self) -> Iterator[Entry]:
+        """Everything queued, in no order."""
+        for pile in self.piles.values():
+            for _, entry in pile.heap:
+                if entry.state is State.QUEUED:
+                    yield entry
+
+    def _lost_one(self, name: str) -> None:
+        self.live -= 1
+        if not self.piles[name].live:
+            del self.piles[name]
+
+    def _seconds(self, model: str) -> float:
+        seconds = self.expected(model)
+        return inf if seconds is None else seconds
 
 
 class Turn:
@@ -88,9 +167,13 @@ class Level:
 
 
 class FairQueue:
-    """All queued entries of one account. Every operation is O(log n) amortised."""
+    """All queued entries of one account.
 
-    def __init__(self) -> None:
+    Every operation is O(log n) amortised, and in a batch O(models) on top.
+    """
+
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
         self._levels: dict[int, Level] = {}
         self._ready: LazyHeap[Level] = LazyHeap()
         """Priorities with a group in the ring."""
@@ -112,12 +195,12 @@ class FairQueue:
         elif 0 <= entry.turn < turn.stamp:
             self._stamp(turn, entry.turn)
         entry.turn = -1
-        line = lane.lines.get((entry.priority, entry.group))
+        key = _line_key(entry)
+        line = lane.lines.get(key)
         if line is None:
-            line = lane.lines[entry.priority, entry.group] = Line(lane, turn, entry.priority)
+            line = lane.lines[key] = Line(lane, turn, key, self._expected)
             turn.lines += 1
-        heappush(line.heap, (place(entry), entry))
-        line.live += 1
+        line.push(entry)
         self._live += 1
         entry.state = State.QUEUED
         if lane.is_open:
@@ -128,9 +211,9 @@ class FairQueue:
     def discard(self, entry: Entry, lane: Lane) -> None:
         """Forget a queued entry, whose state is then `GONE`."""
         entry.state = State.GONE
-        line = lane.lines[entry.priority, entry.group]
+        line = lane.lines[_line_key(entry)]
         self._live -= 1
-        line.lost_one()
+        line.withdraw(entry)
         if not line.live:
             self._close(line)
 
@@ -143,9 +226,7 @@ class FairQueue:
         line = self._next()
         if line is None:
             return None
-        _, entry = line.first()
-        heappop(line.heap)
-        line.live -= 1
+        entry = line.pop()
         self._live -= 1
         entry.turn = line.turn.stamp
         self._stamp(line.turn, next(self._stamps))
@@ -185,9 +266,7 @@ class FairQueue:
     def entries(lane: Lane) -> Iterator[Entry]:
         """All entries a lane has queued, in no order."""
         for line in lane.lines.values():
-            for _, entry in line.heap:
-                if entry.state is State.QUEUED:
-                    yield entry
+            yield from line.entries()
 
     def _next(self) -> Line | None:
         while (level := self._ready.first()) is not None:
@@ -199,8 +278,8 @@ class FairQueue:
                 level.ring.discard(turn)
             elif not line.lane.is_open:
                 self._park(line)
-            elif turn.shown.key(line) != (first := line.first()[0]):
-                turn.shown.put(line, first)  # its first entry was taken or withdrawn
+            elif turn.shown.key(line) != (place := line.place):
+                turn.shown.put(line, place)  # its oldest entry was taken or withdrawn
             else:
                 return line
         return None
@@ -210,7 +289,7 @@ class FairQueue:
         level = turn.level
         if line.lane.parked is not None:
             line.lane.parked.discard(line)
-        turn.shown.put(line, line.first()[0])
+        turn.shown.put(line, line.place)
         level.ring.put(turn, (turn.stamp, 0))
         self._ready.put(level, (-level.priority, 0))
 
@@ -229,7 +308,7 @@ class FairQueue:
         turn, lane = line.turn, line.lane
         level = turn.level
         was_shown = line in turn.shown
-        del lane.lines[line.priority, turn.group]
+        del lane.lines[line.key]
         turn.shown.discard(line)
         turn.lines -= 1
         if lane.parked is not None:
@@ -244,3 +323,7 @@ class FairQueue:
             if not level.turns:
                 self._ready.discard(level)
                 del self._levels[level.priority]
+
+
+def _line_key(entry: Entry) -> LineKey:
+    return (entry.priority, entry.group, entry.batch)

@@ -62,7 +62,9 @@ class AccountState:
         self._max_in_flight = checked_bound(max_in_flight, "max_in_flight")
         self.durations = Durations(expected_seconds, scale=scale)
         """How long tasks take; `export()` of one run is `load()` of the next."""
-        self._polls = PollPlan(poll_interval, scale=scale, rng=rng)
+        self._polls = PollPlan(
+            poll_interval, durations=self.durations, scale=scale, rng=rng
+        )
         self._learner = LimitLearner(
             remembered=checked_bound(remembered_limit, "remembered_limit"),
             scale=scale,
@@ -70,7 +72,7 @@ class AccountState:
             patience=high + 2.0 * scale,
             rng=rng,
         )
-        self._queue = FairQueue()
+        self._queue = FairQueue(self.durations.expected)
         self._lanes = Lanes()
         self._unclear: LazyHeap[Entry] = LazyHeap()
         self._held_until = float("-inf")

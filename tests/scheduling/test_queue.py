@@ -173,7 +173,8 @@ def test_withdrawn_entries_are_swept_while_others_stay() -> None:
         state.enqueue(passing, 0.0)
         assert state.withdraw(passing)
     (line,) = state._lanes["lane"].lines.values()
-    assert len(line.heap) <= 2 * 10 + 8
+    (pile,) = line.piles.values()
+    assert len(pile.heap) <= 2 * 10 + 8
 
 
 def test_a_withdrawn_job_is_stepped_over_at_the_head_and_in_the_middle() -> None:
