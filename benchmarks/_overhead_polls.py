@@ -110,7 +110,7 @@ async def measure(base_url: str, *, polls: int, rounds: int) -> dict[str, object
             await run_block(poll, COUNTS[1], 4 * COUNTS[1])
         for _ in range(rounds):
             for block in blocks:
-                cost = await run_block(block.poll, block.waiting, max(polls, 2 * block.waiting))
+                cost = await run_block(block.poll, block.waiting, max(polls, block.waiting))
                 samples.setdefault((block.stack, block.waiting), []).append(cost)
     return {"cpu_ms": _table(samples), "ratios": _ratios(samples)}
 

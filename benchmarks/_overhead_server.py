@@ -83,7 +83,7 @@ def _content_length(head: bytes) -> int:
 @contextmanager
 def serving() -> Iterator[str]:
     """A server in another process; gives its base URL."""
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603 - ourselves
         [sys.executable, str(Path(__file__))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as server:
         assert server.stdin is not None  # noqa: S101 - PIPE

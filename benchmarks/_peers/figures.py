@@ -45,7 +45,7 @@ class Figures:
     unseen: float
     """Mean seconds from a task's end to the poll that shows it."""
     filled: float
-    """Seconds from the start until every slot was busy for the first time; -1 for never."""
+    """Seconds from the start until every slot was busy for the first time; 0 for never."""
 
 
 def read_tasks(books: Mapping[str, object], prompts: set[str]) -> list[Task]:
@@ -98,7 +98,7 @@ def filled(tasks: Sequence[Task], started: float, limit: int) -> float:
         running += change
         if running >= limit:
             return moment - started
-    return -1.0
+    return 0.0
 
 
 def middle(rounds: Sequence[Figures]) -> Figures:

@@ -92,6 +92,8 @@ async def _no_longer_sending(lane: Lane, row: JobRow) -> JobRow:
 
 async def _drive(lane: Lane, job: Job, row: JobRow) -> None:
     job.body_hash = row.body_hash
+    if row.body == job.body:
+        job.body = row.body  # one copy of each queued request, not two
     entry = lane.track(job)
     now = anyio.current_time()
     if row.state is JobState.ACCEPTED:

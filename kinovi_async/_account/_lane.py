@@ -407,6 +407,8 @@ class Lane:
         """A deadline passed: of the queue, when the job is still in it, else of the wait."""
         if job.done or job.entry is None:
             return
+        if job.task_id is not None and job.accepted_at is None:
+            return  # just accepted and being recorded: its own deadline follows
         if job.task_id is not None:
             due = default_max_wait(job.request.model) if job.max_wait is None else job.max_wait
             if anyio.current_time() >= (job.accepted_at or 0) + due:
@@ -415,6 +417,8 @@ class Lane:
             error = JobCancelledError(f"job {job.key} found no slot in {job.max_queue_wait:g} s")
             await self.end(job, OutcomeStatus.CANCELLED, error=error)
             self.account.pump()
+        else:  # on the wire: it may be refused and come back
+            self.watch(anyio.current_time() + self.account.second, job)
 
     async def expire(self, job: Job, error: KinoviError) -> None:
         """We stop waiting for an accepted task; its id is kept."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from math import ceil, isfinite
@@ -28,8 +28,8 @@ def nothing_expected(model: str) -> tuple[float, float] | None:  # noqa: ARG001 
     return None
 
 
-class _Recent:
-    """The latest durations of one model, by age and by size."""
+class Sample:
+    """The latest durations of one model, by age and by size; at least one."""
 
     __slots__ = ("by_age", "by_size")
 
@@ -41,19 +41,33 @@ class _Recent:
         return len(self.by_age)
 
     def add(self, seconds: float) -> None:
+        """Note one, in place of the oldest when there are enough."""
         if len(self.by_age) == RECENT:
-            oldest = self.by_age.popleft()
-            del self.by_size[bisect_left(self.by_size, oldest)]
+            del self.by_size[bisect_left(self.by_size, self.by_age.popleft())]
         self.by_age.append(seconds)
         insort(self.by_size, seconds)
 
     @property
     def mean(self) -> float:
+        """Mean seconds."""
         return sum(self.by_size) / len(self.by_size)
+
+    @property
+    def shortest(self) -> float:
+        """No task ended sooner, in seconds."""
+        return self.by_size[0]
 
     def longest_of(self, share: float) -> float:
         """The longest of that share of them, the shortest ones."""
         return self.by_size[max(0, ceil(share * len(self.by_size)) - 1)]
+
+    def share_ended(self, age: float, later: float) -> float:
+        """Share of the tasks running at one age in seconds that have ended at a later one."""
+        return 1.0 - self._survivors(later) / self._survivors(age)
+
+    def _survivors(self, age: float) -> float:
+        # Never quite none: one more may always be the longest so far.
+        return len(self.by_size) - bisect_right(self.by_size, age) + 0.5
 
 
 class Durations:
@@ -71,7 +85,7 @@ class Durations:
     ) -> None:
         self._typical = expected_seconds
         self._scale = scale
-        self._recent: dict[str, _Recent] = {}
+        self._recent: dict[str, Sample] = {}
 
     def add(self, model: str, seconds: float) -> None:
         """Note a duration; negative and non-finite ones are left out."""
@@ -79,7 +93,7 @@ class Durations:
             return
         recent = self._recent.get(model)
         if recent is None:
-            recent = self._recent[model] = _Recent()
+            recent = self._recent[model] = Sample()
         recent.add(seconds)
 
     def expected(self, model: str) -> float | None:
@@ -107,6 +121,10 @@ class Durations:
         typical = self._typical(model)
         longest = UNKNOWN_UPPER if typical is None else typical[1]
         return max([self._scale * longest, *(recent.by_size if recent else ())])
+
+    def sample(self, model: str) -> Sample | None:
+        """What was seen of a model lately, None while nothing was."""
+        return self._recent.get(model)
 
     def export(self) -> dict[str, list[float]]:
         """The recent durations of every model, oldest first, fit for JSON."""

@@ -9,11 +9,12 @@ ended that may have ended before (then the knock took that task's slot, and it i
 not filled twice), and becomes part of K when no such end shows up in time.
 
 Knocks go when some slots have probably become free: nothing was free at the last
-429, and tasks end at a known rate. They are paid for in tokens, about half of one
-earned by each accepted job and one spent on each refused knock, so that refusals stay below
-that share of the jobs whatever the limit does; without tokens, one knock every half
-minute still tells at a standstill whether things have changed. This is where estimates for single
-tasks (from their age and their model's durations) would replace the plain rate.
+429, and each task in flight has ended since with a probability that its age and its
+model's durations tell; beside that, others come and go. How sure is sure enough, the
+*tokens* tell: every accepted job earns about half of one and every refusal costs one,
+so that refusals stay below that share of the jobs whatever the limit does. With many
+saved up half a slot is worth a knock, with few one and a half. Without tokens, one
+knock every half minute still tells at a standstill whether things have changed.
 
 Seconds are for polls every 3 to 5 s and are scaled with them. Figures marked (m) were
 chosen with tests/scheduling/model.py, the others are those of scheduling.md, "R5".
@@ -22,8 +23,8 @@ chosen with tests/scheduling/model.py, the others are those of scheduling.md, "R
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from enum import Enum
-from math import exp
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -38,10 +39,18 @@ BUDGET = 0.55
 TOKENS = 10.0
 """Most tokens that can be saved up."""
 
-FREE = 1.5
-"""Slots expected to be free for each knock sent (m: 1 costs more 429, 2 finds fewer slots)."""
-RATE_SPAN = 10.0
-"""Seconds over which the rate of ending tasks is averaged (m)."""
+SURE = (0.5, 1.5)
+"""Slots that must be expected free for a knock, with all tokens and with none (m: less
+costs more 429, more finds fewer slots)."""
+VOLLEY = 0.6
+"""Knocks sent for each slot expected free (m: 1 costs more 429 in mixes of short jobs)."""
+OTHERS = 200.0
+"""Seconds in which each slot of the account becomes free or new by what others do, or by a
+raise (m: 400 finds the slots others left too late, with long tasks; 100 costs more 429)."""
+ALONE = 10.0
+"""What that is multiplied by while we hold all that a 429's body allows: only a raise is left."""
+ESTIMATE_GAP = 0.25
+"""Seconds between two estimates: each looks at every task in flight."""
 
 KNOCK_GAP = 0.5
 """Seconds from a refusal to the next knock; also the time each refused knock takes in the
@@ -60,8 +69,11 @@ KNOCKS = 8
 """Most knocks on the wire (m): finds 30 more slots within about two seconds."""
 
 ZERO_FIRST = 2.0
-"""Seconds until the single attempt after a 429 with nothing of ours running; then x1.5 ... 30."""
-ZERO_MAX = 30.0
+"""Seconds until the single attempt after a 429 with nothing of ours running; then x1.5 ... 15."""
+ZERO_MAX = 15.0
+"""(m: 30 leaves all slots empty for a quarter of a minute once there are some again.)"""
+RATE_MAX = 30.0
+"""Longest wait after a rate limit that came without a Retry-After."""
 
 RETRY_AFTER_MAX = 60.0
 """Most real seconds that a Retry-After header is believed."""
@@ -81,13 +93,22 @@ class LimitLearner:
         remembered: K of an earlier run; the ramp is skipped. A wrong one corrects itself.
         scale: `poll_interval[0] / 3`.
         patience: Seconds within which every task in flight is seen running or ended.
+        ends: How many tasks in flight are expected to have ended unseen between two times, when
+            so many had at the first of them.
         rng: Jitter of the attempts while the limit is zero.
     """
 
     def __init__(
-        self, *, remembered: int | None, scale: float, patience: float, rng: Random
+        self,
+        *,
+        remembered: int | None,
+        scale: float,
+        patience: float,
+        ends: Callable[[float, float, int], float],
+        rng: Random,
     ) -> None:
         self.patience = patience
+        self._ends = ends
         self._scale = scale
         self._rng = rng
         self._limit = remembered
@@ -109,9 +130,11 @@ class LimitLearner:
         self._refused_at = float("-inf")
         """When there certainly was nothing free."""
         self._accepted_at = float("-inf")
-        self._rate = 0.0
-        """Tasks seen ended per second, lately."""
-        self._rate_at = float("-inf")
+        self._free = 0.0
+        """Slots expected to have become free, unseen, since the last refusal."""
+        self._estimated_at = float("-inf")
+        self._alone = False
+        """Whether we held all slots of the account at the last refusal."""
         self._knock_at = float("-inf")
         """No knock before this."""
         self._paced_until = float("-inf")
@@ -145,8 +168,9 @@ class LimitLearner:
             return Kind.SLOT if on_wire < min(max(1, self._ramp), RAMP) else None
         if in_flight + on_wire < bound:
             return Kind.SLOT
-        due = self._knock_at if self._streak else self._due()
-        if now < due or self._knocking >= self._knocks_allowed(now):
+        if not self._streak:
+            self._estimate(now)
+        if now < self._due(now) or self._knocking >= self._knocks_allowed():
             return None
         return Kind.KNOCK
 
@@ -156,14 +180,14 @@ class LimitLearner:
             return self._blocked_until
         if self._limit is None or self._knocking:
             return None
-        due = self._knock_at if self._streak else self._due()
+        due = self._due(now)
         return due if due > now else None
 
     def sent(self, kind: Kind, now: float) -> None:
         """A submission was handed out."""
         if kind is Kind.KNOCK:
             if not self._streak:
-                self._volley = self._knocks_allowed(now)
+                self._volley = self._knocks_allowed()
             self._knocking += 1
 
     def back(self, entry: Entry) -> None:
@@ -200,10 +224,11 @@ class LimitLearner:
         if refusal.is_rate:
             self._wait_for_rate(retry_after, now)
             return
-        self._refused_at = now
+        self._refused_at = self._estimated_at = now
+        self._free = 0.0
         self._streak = 0
+        self._tokens = max(0.0, self._tokens - 1)
         if entry.knock:
-            self._tokens = max(0.0, self._tokens - 1)
             if entry.sent_at >= self._missed_at:  # not of the same volley as the last one
                 self._misses += 1
                 self._missed_at = now
@@ -213,13 +238,12 @@ class LimitLearner:
         if in_flight == 0 and on_wire == 0:
             self._wait_for_any(retry_after, now)
             return
-        self._lower(_slots_left(refusal, max(entry.held_at_send, in_flight)), now)
+        ours = max(entry.held_at_send, in_flight)
+        self._lower(_slots_left(refusal, ours), ours, now)
+        self._alone = refusal.limit is not None and (self._limit or 0) >= refusal.limit
 
-    def ended(self, ended_at: float, now: float) -> None:
+    def ended(self, ended_at: float) -> None:
         """A task was seen ended that ended at ended_at or later."""
-        span = RATE_SPAN * self._scale
-        self._rate = self._rate_now(now) + 1 / span
-        self._rate_at = now
         # The first loan after that moment is the one that may have used its slot.
         loan = bisect_right(self._loans, ended_at)
         del self._loans[loan : loan + 1]
@@ -233,39 +257,44 @@ class LimitLearner:
             del self._loans[:due]
             self._limit += due
 
-    def _rate_now(self, now: float) -> float:
-        if not self._rate:
-            return 0.0
-        return self._rate * exp((self._rate_at - now) / (RATE_SPAN * self._scale))
+    def _estimate(self, now: float) -> None:
+        if now >= self._estimated_at + ESTIMATE_GAP * self._scale:
+            self._estimated_at = now
+            self._free = self._ends(self._refused_at, now, len(self._loans))
+            if self._refused_at > float("-inf"):
+                turnover = OTHERS * self._scale * (ALONE if self._alone else 1.0)
+                self._free += (now - self._refused_at) * (self.bound or 0) / turnover
 
-    def _knocks_allowed(self, now: float) -> int:
+    def _knocks_allowed(self) -> int:
         if self._streak:
             return min(self._volley + max(0, self._streak - LUCKY_STREAK), KNOCKS)
-        since = min(now - self._refused_at, RATE_SPAN * self._scale)
-        free = self._rate_now(now) * since
-        return max(1, int(min(free / FREE, self._tokens, KNOCKS)))
+        return max(1, int(min(self._free * VOLLEY, self._tokens, KNOCKS)))
 
-    def _due(self) -> float:
-        """When the next knock is due after a refusal."""
-        timer = max(
+    def _due(self, now: float) -> float:
+        """When the next knock is due, or is to be thought about again."""
+        if self._streak:
+            return self._knock_at
+        due = max(
             self._refused_at + KNOCK_MAX * self._scale, self._accepted_at + STANDSTILL * self._scale
         )
-        if self._tokens >= 1 and self._rate > 0:
-            timer = min(timer, self._refused_at + FREE / self._rate)
-        return max(self._knock_at, timer)
+        if self._tokens >= 1:
+            again = self._estimated_at + ESTIMATE_GAP * self._scale
+            eager, wary = SURE
+            enough = wary - (wary - eager) * self._tokens / TOKENS
+            due = min(due, now if self._free >= enough else again)
+        return max(self._knock_at, due)
 
     def _gap(self) -> float:
         grown = KNOCK_GAP * KNOCK_GROWTH ** min(max(0, self._misses - 1), 12)
         return min(grown, KNOCK_MAX) * self._scale
 
-    def _lower(self, slots: int, now: float) -> None:
-        bound = self.bound
-        if self._limit is None or bound is None:
+    def _lower(self, slots: int, ours: int, now: float) -> None:
+        if self._limit is None:
             self._limit = slots
-        elif slots < bound:
-            # The youngest loans are the likeliest to have been explained by ends unseen.
-            del self._loans[max(0, slots - self._limit) :]
+        elif slots < self._limit or ours < self._limit + len(self._loans):
             self._limit = min(self._limit, slots)
+            # The youngest loans are the likeliest to have been explained by ends unseen.
+            del self._loans[max(0, ours - self._limit) :]
         else:
             return
         self._lowered_at = now
@@ -284,7 +313,7 @@ class LimitLearner:
         wait = retry_after
         if wait <= 0 and now >= self._blocked_until:  # the first of its volley
             wait = self._rate_wait * self._scale
-            self._rate_wait = min(ZERO_MAX, self._rate_wait * KNOCK_GROWTH)
+            self._rate_wait = min(RATE_MAX, self._rate_wait * KNOCK_GROWTH)
         self._blocked_until = max(self._blocked_until, now + wait)
 
 

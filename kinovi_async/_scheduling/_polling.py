@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from ._durations import Durations
     from ._entry import Entry
 
+LIKELY = 0.2
+"""Share of tasks ending within the least interval from which on they are polled at nearly
+that interval: ten-second jobs end in step, and a second of waiting is a tenth of one. Longer
+tasks end one by one and are polled no more often for it."""
+TIGHT = 0.25
+"""Part of the jitter that is left then: enough to spread the polls."""
+
 SLOW = (25.0, 35.0)
 """Seconds between fallback polls, for a minimum of 3 s (scheduling.md, "webhook")."""
 
@@ -51,7 +58,13 @@ class PollPlan:
             return
         low, high = self._slow if entry.slow else self._interval
         soonest = max(now + low, entry.accepted_at + self._durations.lower(entry.model))
-        self._put(entry, soonest + self._rng.uniform(0.0, high - low))
+        jitter = high - low
+        sample = self._durations.sample(entry.model)
+        if sample is not None and entry.polled_at is not None:
+            age = entry.alive_at - entry.accepted_at
+            if sample.share_ended(age, soonest - entry.accepted_at) >= LIKELY:
+                jitter *= TIGHT
+        self._put(entry, soonest + self._rng.uniform(0.0, jitter))
 
     def notified(self, entry: Entry, now: float) -> None:
         """Poll as soon as the minimum allows, once more after a poll that is under way."""

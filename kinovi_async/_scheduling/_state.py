@@ -20,6 +20,7 @@ from ._lanes import Lane, Lanes, checked_bound
 from ._limit import Kind, LimitLearner
 from ._polling import SLOW, PollPlan
 from ._queue import FairQueue
+from ._running import Running
 
 _WITH_TASK = frozenset({State.SUBMITTING, State.RUNNING, State.UNCLEAR})
 
@@ -62,6 +63,7 @@ class AccountState:
         self._max_in_flight = checked_bound(max_in_flight, "max_in_flight")
         self.durations = Durations(expected_seconds, scale=scale)
         """How long tasks take; `export()` of one run is `load()` of the next."""
+        self._running = Running(self.durations)
         self._polls = PollPlan(
             poll_interval, durations=self.durations, scale=scale, rng=rng
         )
@@ -70,6 +72,7 @@ class AccountState:
             scale=scale,
             # The answer of the last poll may take a while as well.
             patience=high + 2.0 * scale,
+            ends=self._running.expected_ends,
             rng=rng,
         )
         self._queue = FairQueue(self.durations.expected)
@@ -266,7 +269,7 @@ class AccountState:
             self.durations.add(entry.model, seconds)
             ended_at = min(now, max(ended_at, entry.accepted_at + seconds))
         self._release(entry, self._lanes[entry.lane])
-        self._learner.ended(ended_at, now)
+        self._learner.ended(ended_at)
 
     def forget(self, entry: Entry, now: float) -> None:
         """Nobody waits for it any more: polls stop and our count is freed."""
@@ -369,6 +372,7 @@ class AccountState:
 
     def _run(self, entry: Entry, now: float, *, age: float, webhook: bool) -> None:
         entry.state = State.RUNNING
+        self._running.add(entry)
         entry.accepted_at = entry.alive_at = now - max(0.0, age)
         self._census.in_flight += 1
         if webhook or entry.notified:
@@ -394,6 +398,7 @@ class AccountState:
             self._learner.back(entry)
         else:
             self._census.in_flight -= 1
+            self._running.discard(entry)
             self._polls.discard(entry)
             self._unclear.discard(entry)
         self._leave(entry, lane)

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 
 import anyio
+import httpcore  # noqa: F401 - httpx would import it inside the first call, for 50 ms and more
 import httpx
 
 from .._errors import ConfigurationError

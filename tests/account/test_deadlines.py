@@ -1,0 +1,64 @@
+"""Deadlines of jobs: what passes, what is put off, and what an ended job leaves behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import anyio
+import pytest
+
+from kinovi_async._account import Job
+from kinovi_async._errors import JobCancelledError
+from kinovi_async._outcomes import OutcomeStatus
+from kinovi_async._requests import NanoBanana2
+
+from .fakes import FakeServer, make_lane
+
+
+def wish(prompt: str, **options: object) -> Job:
+    return Job(NanoBanana2(prompt=prompt), **options)  # type: ignore[arg-type]
+
+
+async def test_an_ended_job_leaves_its_lane_with_its_deadline() -> None:
+    lane = make_lane(FakeServer(limit=10))
+    await lane.open()
+    await lane.add(
+        [wish(f"picture {n}", max_wait=100_000, max_queue_wait=9_000) for n in range(50)]
+    )
+    assert len(lane._deadlines) == 50
+    still_there: list[int] = []
+
+    def done() -> bool:
+        if not lane.jobs:
+            still_there.append(len(lane._deadlines))
+        return not lane.jobs
+
+    await lane.run(done)
+    assert still_there == [0]
+
+
+async def test_a_failed_job_that_waits_to_run_again_has_no_deadline_of_its_first_run() -> None:
+    server = FakeServer(
+        limit=1, seconds=40, failing={"again"}, failure=("500", "Service temporarily unavailable")
+    )
+    lane = make_lane(server, retry_failed=1)
+    await lane.open()
+    # Its first run would be given up at 50 s, while the other job has the only slot.
+    jobs = await lane.add([wish("again", max_wait=50), wish("other")])
+    await lane.run(lambda: not lane.jobs)
+    statuses = [(await job.outcome()).status for job in jobs]
+    assert statuses == [OutcomeStatus.FAILED, OutcomeStatus.SUCCEEDED]
+    assert server.prompts() == Counter({"again": 2, "other": 1})
+
+
+async def test_a_queue_deadline_that_passes_on_the_wire_counts_when_the_job_comes_back() -> None:
+    server = FakeServer(limit=1, seconds=1_000, latency=8)
+    lane = make_lane(server)
+    await lane.open()
+    _, late = await lane.add([wish("first"), wish("late", max_queue_wait=10)])
+    async with anyio.create_task_group() as group:
+        group.start_soon(lane.run, lambda: not lane.jobs)
+        with anyio.fail_after(30), pytest.raises(JobCancelledError, match="no slot in 10 s"):
+            await late.result()
+        assert server.refused
+    assert server.prompts() == Counter({"first": 1})
