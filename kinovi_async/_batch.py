@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Iterable,
@@ -11,14 +12,12 @@ from collections.abc import (
     Sized,
 )
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Self, TypeAlias
 
 import anyio
-import anyio.abc
 
-from ._account import Account, Book, Job, Lane, LaneOptions
-from ._errors import InvalidRequestError, JobCancelledError, KinoviError
+from ._account import Job, Lane
+from ._errors import InvalidRequestError, JobCancelledError, KinoviError, LedgerError
 from ._outcomes import Outcome, OutcomeStatus
 from ._requests import Request, as_request
 
@@ -31,6 +30,8 @@ BatchSource: TypeAlias = "Iterable[BatchItem] | AsyncIterable[BatchItem]"
 # Outcomes that nobody has taken yet, after which nothing more is submitted: the
 # consumer's speed sets the pace, and its memory stays bounded.
 MAX_UNTAKEN = 100
+# Seconds that an async generator gets to clean up when a batch is left early.
+SOURCE_GRACE = 10.0
 
 
 class OutcomeStream:
@@ -41,7 +42,8 @@ class OutcomeStream:
         self._ready: deque[Outcome] = deque()
         self._arrived = anyio.Event()
         self._exhausted = False
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
+        """What is still to be raised."""
         self._held = False
 
     def __aiter__(self) -> Self:
@@ -49,8 +51,8 @@ class OutcomeStream:
 
     async def __anext__(self) -> Outcome:
         while not self._ready:
-            if self._error is not None:
-                error, self._error = self._error, None
+            if self.error is not None:
+                error, self.error = self.error, None
                 raise error
             if self._exhausted:
                 raise StopAsyncIteration
@@ -78,7 +80,7 @@ class OutcomeStream:
     def finish(self, error: BaseException | None = None) -> None:
         """Nothing more will come; `error` is raised once everything is taken."""
         self._exhausted = True
-        self._error = self._error or error
+        self.error = self.error or error
         self._notify()
 
     def _notify(self) -> None:
@@ -89,25 +91,13 @@ class OutcomeStream:
 class _Feeder:
     """Pulls requests from the source as the queue has room."""
 
-    def __init__(
-        self,
-        lane: Lane,
-        stream: OutcomeStream,
-        group: anyio.abc.TaskGroup,
-        max_wait: float | None,
-    ) -> None:
+    def __init__(self, lane: Lane, stream: OutcomeStream, max_wait: float | None) -> None:
         self._lane = lane
-        self._group = group
         self._stream = stream
         self._max_wait = max_wait
         self._index = 0
-        self._echoes = 0
-        self._fed = False
-
-    @property
-    def done(self) -> bool:
+        self.done = False
         """Whether every item is a job of the lane, or has its outcome."""
-        return self._fed and not self._echoes
 
     async def feed(self, source: BatchSource) -> None:
         """Runs until the source ends, or the lane is stopped and the source is lazy."""
@@ -122,7 +112,10 @@ class _Feeder:
                     if not await self._enter(item, known=known):
                         break
         finally:
-            self._fed = True
+            if isinstance(source, AsyncGenerator):
+                with anyio.move_on_after(SOURCE_GRACE, shield=True):
+                    await source.aclose()
+            self.done = True
             self._lane.changed()
 
     async def _enter(self, item: BatchItem, *, known: bool) -> bool:
@@ -138,22 +131,12 @@ class _Feeder:
         job = Job(request, key=key, index=index, max_wait=self._max_wait)
         await self._room()
         try:
-            (found,) = await self._lane.add([job])
+            await self._lane.add([job])
+        except LedgerError:
+            raise
         except KinoviError as error:
             self._stream.put(_refused(job.key, index, request, error))
-            return True
-        if found is not job:  # the key is live already: one job, an outcome for each item
-            self._echoes += 1
-            self._group.start_soon(self._echo, found, index)
-        elif job.done:
-            self._stream.put(await job.outcome())
         return True
-
-    async def _echo(self, job: Job, index: int) -> None:
-        outcome = await job.outcome()
-        self._stream.put(replace(outcome, index=index))
-        self._echoes -= 1
-        self._lane.changed()
 
     async def _room(self) -> None:
         lane = self._lane
@@ -174,46 +157,41 @@ def _refused(key: str | None, index: int, request: Request | None, error: Kinovi
 
 @asynccontextmanager
 async def run_stream(
-    account: Account,
-    book: Book,
-    options: LaneOptions,
-    source: BatchSource,
-    *,
-    max_wait: float | None,
+    lane: Lane, source: BatchSource, *, max_wait: float | None
 ) -> AsyncIterator[OutcomeStream]:
-    """Runs a batch. Leaving early cancels what is unsent and leaves what runs."""
-    lane = Lane(account, book, options)
+    """Runs a batch in a new lane. Leaving early cancels what is unsent and leaves what runs."""
     stream = OutcomeStream(lane)
     lane.deliver = stream.put
-    body_error: BaseException | None = None
+    feeder = _Feeder(lane, stream, max_wait)
+    errors: list[BaseException] = []
 
     async def feed() -> None:
         try:
             await feeder.feed(source)
         except Exception as error:  # noqa: BLE001 - the source's; raised by the stream
-            source_errors.append(error)
+            errors.append(error)
 
     async def drive() -> None:
         try:
-            await lane.run(lambda: feeder.done and not lane.jobs)
+            await lane.run(lambda: feeder.done and not lane.busy)
         except Exception as error:  # noqa: BLE001 - raised by the stream
-            stream.finish(error)
-            group.cancel_scope.cancel()
-        else:
-            stream.finish(source_errors[0] if source_errors else None)
+            errors.insert(0, error)
+        stream.finish(errors[0] if errors else None)
 
-    source_errors: list[Exception] = []
+    body_error: BaseException | None = None
     await lane.open()
     async with anyio.create_task_group() as group:
-        feeder = _Feeder(lane, stream, group, max_wait)
         group.start_soon(drive)
         group.start_soon(feed)
         try:
             yield stream
-        except Exception as error:  # noqa: BLE001 - raised below, outside the group
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised below, outside the group
             body_error = error
         if lane.stopped is None:
             lane.stopped = JobCancelledError("the batch was left before this job was submitted")
         group.cancel_scope.cancel()
+    body_error = body_error or stream.error
     if body_error is not None:
         raise body_error

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -32,12 +32,11 @@ from ._options import (
     is_path,
     to_credits,
 )
-from ._outcomes import RERUNNABLE, Outcome, OutcomeStatus
+from ._outcomes import RERUNNABLE, Outcome
 from ._policy import SubmitPolicy
 from ._records import Output, TaskRecord, TaskStatus
 from ._requests import Request, as_request, encode_body, with_callback
 from ._secrets import ApiKey, find_key
-from ._shield import finish
 from ._transport import HttpTransport, check_base_url
 
 if TYPE_CHECKING:
@@ -50,8 +49,6 @@ __all__ = ["AsyncKinovi"]
 DEFAULT_BASE_URL = "https://kinovi.ai/api/v1"
 # The documents' advice: poll every 3 to 5 seconds.
 DEFAULT_POLL_INTERVAL = (3.0, 5.0)
-# Seconds that the ledger gets to finish writing a job when its call is cancelled.
-GRACE = 10.0
 # Seconds for one HTTP exchange that costs nothing.
 DEFAULT_TIMEOUT = 30.0
 
@@ -192,6 +189,7 @@ class AsyncKinovi:
         if self._is_view:
             return
         self._shared.closed = True
+        self._account.close(ConfigurationError("the client was closed"))
         with anyio.CancelScope(shield=True):
             await self._transport.aclose()
             await self._shared.book.aclose()
@@ -372,30 +370,18 @@ class AsyncKinovi:
             tags=tags,
             max_wait=max_wait,
         )
-        again: Collection[OutcomeStatus] = RERUNNABLE if rerun else ()
-        while True:
-            outcome = await self._drive_one(job, again)
-            if outcome is not None:
-                return outcome.result()
-            again = {OutcomeStatus.CANCELLED}  # by whoever gave it up
-
-    async def _drive_one(self, job: Job, rerun: Collection[OutcomeStatus]) -> Outcome | None:
-        """Drives a job, or waits for whoever does; None when that one gave it up."""
         lane = Lane(
-            self._account, self._shared.book, LaneOptions(group="calls", cancel_on_leave=True)
+            self._account,
+            self._shared.book,
+            LaneOptions(group="calls", cancel_on_leave=True),
+            self._transport,
         )
         await lane.open()
-        try:
-            (found,) = await finish(lambda: lane.add([job], rerun=rerun), grace=GRACE)
-        except BaseException:
-            self._account.leave(lane)
-            raise
-        if found is job:
-            await lane.run(lambda: job.done)
-            return await job.outcome()
-        self._account.leave(lane)
-        outcome = await found.outcome()
-        return None if outcome.seq is None else outcome
+        arrival = lane.arrive([job], rerun=RERUNNABLE if rerun else ())
+        await lane.run(lambda: not lane.busy)
+        if arrival.error is not None:
+            raise arrival.error
+        return await job.result()
 
     @asynccontextmanager
     async def stream_batch(
@@ -437,7 +423,9 @@ class AsyncKinovi:
         )
         try:
             async with run_stream(
-                self._account, book, options, requests, max_wait=max_wait
+                Lane(self._account, book, options, self._transport),
+                requests,
+                max_wait=max_wait,
             ) as stream:
                 yield stream
         finally:

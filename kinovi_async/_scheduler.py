@@ -12,22 +12,28 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from ._account import Job, Lane, LaneOptions, Statistics, estimated_wait, outcome_of, statistics_of
+from ._account import (
+    Job,
+    Lane,
+    LaneOptions,
+    Statistics,
+    cancel_unsent,
+    estimated_wait,
+    outcome_of,
+    resume,
+    statistics_of,
+)
 from ._errors import ConfigurationError, JobCancelledError, QueueFullError
 from ._ledger import JobState, Ledger
 from ._options import check_bound, to_credits
 from ._outcomes import RERUNNABLE, Outcome
 from ._requests import Request, as_request, restore_request
-from ._shield import finish
 
 if TYPE_CHECKING:
     from ._client import AsyncKinovi
     from ._events import EventHandler
 
 __all__ = ["JobScheduler", "Statistics"]
-
-# Seconds that the ledger gets to finish writing a job when its submit is cancelled.
-GRACE = 10.0
 
 
 class JobScheduler:
@@ -111,7 +117,7 @@ class JobScheduler:
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        lane = Lane(self._client._account, self._book, self._options)  # noqa: SLF001
+        lane = Lane(self._client._account, self._book, self._options, self._client._transport)  # noqa: SLF001
         body_error: BaseException | None = None
 
         async def drive() -> None:
@@ -130,7 +136,9 @@ class JobScheduler:
                         await self._take_up(lane)
                     yield
                     await self._finish(lane)
-                except Exception as error:  # noqa: BLE001 - raised below, outside the group
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException as error:  # noqa: BLE001 - raised below, outside the group
                     body_error = error
                     group.cancel_scope.cancel()
         finally:
@@ -145,17 +153,19 @@ class JobScheduler:
 
     async def _finish(self, lane: Lane) -> None:
         """The normal end: drains. What is paused has nobody left to resume it."""
+        lane.draining = True
+        reason = lane.paused
+        if reason is not None and not lane.closing:
+            await lane.carry_out(lambda: cancel_unsent(lane, reason))
         self._closing = True
-        if lane.paused is not None:
-            await lane.cancel_unsent(lane.paused)
-        lane.wake()
+        lane.changed()
 
     async def _take_up(self, lane: Lane) -> None:
         for state in (JobState.ACCEPTED, JobState.QUEUED):
             after = 0
             while rows := await self._book.ledger.rows(states={state}, after=after):
                 after = rows[-1].number
-                await lane.add([Job.of_row(row) for row in rows])
+                await lane.add([Job.of_row(row) for row in rows], check_price=False)
 
     def _open_lane(self) -> Lane:
         if self._crash is not None:
@@ -164,6 +174,7 @@ class JobScheduler:
             msg = "the scheduler is not running: use it inside `async with`"
             raise ConfigurationError(msg)
         self._client._account.check_loop()  # noqa: SLF001
+        self._lane.check_alive()
         return self._lane
 
     async def submit(
@@ -208,22 +219,17 @@ class JobScheduler:
             max_wait=max_wait,
             max_queue_wait=max_queue_wait,
         )
-        (found,) = await self._enter([job], rerun=rerun)
-        return found
+        await self._enter([job], rerun=rerun)
+        return job
 
     async def _enter(
         self, jobs: Sequence[Job], *, rerun: bool = False, replace_unsent: bool = False
-    ) -> list[Job]:
+    ) -> None:
         """Enters jobs in one go; `replace_unsent` takes over edits of what was never sent."""
         lane = self._open_lane()
         await lane.wait_for_room()
         again = RERUNNABLE if rerun else ()
-
-        async def add() -> list[Job]:
-            return await lane.add(jobs, rerun=again, replace_unsent=replace_unsent)
-
-        # In a task of its own: torn between ledger and queue, a job would be in one only.
-        return await finish(add, grace=GRACE)
+        await lane.add(jobs, rerun=again, replace_unsent=replace_unsent)
 
     def submit_nowait(
         self,
@@ -258,7 +264,7 @@ class JobScheduler:
         if lane.unsent >= self._options.max_queue:
             msg = f"the queue is full: {lane.unsent} jobs wait for a slot"
             raise QueueFullError(msg, queued=lane.unsent, estimated_wait=estimated_wait(lane))
-        lane.add_soon(job)
+        lane.arrive([job]).unheard = True
         return job
 
     async def get(self, key: str) -> Job | None:
@@ -270,7 +276,11 @@ class JobScheduler:
         row = await self._book.ledger.get(key)
         if row is None:
             return None
-        (job,) = await lane.add([Job.of_row(row)])
+        job = Job.of_row(row)
+        if row.status is None:
+            await lane.add([job], check_price=False)
+        else:
+            job.settle(outcome_of(row, job.request))
         return job
 
     async def outcomes(self, *, after: int = 0) -> AsyncIterator[Outcome]:
@@ -287,7 +297,8 @@ class JobScheduler:
 
     async def resume(self) -> None:
         """Goes on submitting after a pause (401, 402, 403)."""
-        await self._open_lane().resume()
+        lane = self._open_lane()
+        await lane.carry_out(lambda: resume(lane))
 
     async def drain(self, *, deadline: float = math.inf) -> None:
         """Stops submitting and waits for running tasks, at most `deadline` seconds.
@@ -297,7 +308,8 @@ class JobScheduler:
         block is left.
         """
         lane = self._open_lane()
-        await lane.cancel_unsent(JobCancelledError("the scheduler is draining"))
+        reason = JobCancelledError("the scheduler is draining")
+        await lane.carry_out(lambda: cancel_unsent(lane, reason))
         with anyio.move_on_after(deadline):
             await lane.wait_until_idle()
             return

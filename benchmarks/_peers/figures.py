@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from heapq import heapreplace
 from statistics import fmean, median
 
 
@@ -34,6 +35,8 @@ class Figures:
 
     makespan: float
     """From the call to its return, over the least possible (LB)."""
+    by_oracle: float
+    """The same over that of the same order of acceptance without any delay."""
     slot_use: float
     """Busy share of the account's slots until the last job was accepted."""
     refusals: float
@@ -71,6 +74,7 @@ def figures(tasks: Sequence[Task], refusals: int, run: Run, *, limit: int, speed
     least = max(sum(seconds) / limit, *seconds)
     return Figures(
         makespan=(run.ended - run.started) / least,
+        by_oracle=(run.ended - run.started) / oracle(tasks, limit),
         slot_use=slot_use(tasks, run.started, limit),
         refusals=refusals / len(tasks),
         polls=sum(task.polls for task in tasks) / len(tasks),
@@ -78,6 +82,14 @@ def figures(tasks: Sequence[Task], refusals: int, run: Run, *, limit: int, speed
         unseen=speed * fmean(task.seen_at - task.ends_at for task in tasks),
         filled=speed * filled(tasks, run.started, limit),
     )
+
+
+def oracle(tasks: Sequence[Task], limit: int) -> float:
+    """Seconds for all tasks in their order, each as soon as one of `limit` slots is free."""
+    slots = [0.0] * limit
+    for task in sorted(tasks, key=lambda task: task.accepted_at):
+        heapreplace(slots, slots[0] + task.ends_at - task.accepted_at)
+    return max(slots)
 
 
 def slot_use(tasks: Sequence[Task], started: float, limit: int) -> float:

@@ -24,13 +24,13 @@ SECONDS: Final = MappingProxyType(
 """Least and most seconds that a task of a model takes; the same as in `scheduling.py`."""
 
 
-def bodies(mix: str, count: int) -> list[dict[str, object]]:
-    """That many jobs of a mix, the same ones each time, models in random order."""
+def bodies(mix: str, count: int, draw: int) -> list[dict[str, object]]:
+    """That many jobs of a mix, models in random order; another draw, other durations."""
     models = MIXES[mix]
     chosen = [models[index % len(models)] for index in range(count)]
-    random.Random(count).shuffle(chosen)
+    random.Random(draw).shuffle(chosen)
     return [
-        {"model": model, "inputs": {"prompt": f"{mix} job {index}"}}
+        {"model": model, "inputs": {"prompt": f"{mix} job {index}, draw {draw}"}}
         for index, model in enumerate(chosen)
     ]
 

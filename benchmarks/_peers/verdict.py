@@ -68,7 +68,7 @@ def better_peers(mix: str, results: Results) -> list[str]:
     found = []
     for contender in CONTENDERS:
         peer = results.get(contender.name)
-        if peer is None or contender is OURS:
+        if peer is None or contender.is_ours:
             continue
         if peer.refusals > max(times * ours.refusals, ours.refusals + plus):
             continue
@@ -76,7 +76,10 @@ def better_peers(mix: str, results: Results) -> list[str]:
         if peer.slot_use > ours.slot_use * (1 + CLOSE):
             gains.append(f"slot use {peer.slot_use:.3f} against {ours.slot_use:.3f}")
         if peer.makespan < ours.makespan * (1 - CLOSE):
-            gains.append(f"makespan {peer.makespan:.3f} against {ours.makespan:.3f}")
+            gains.append(
+                f"makespan {peer.makespan:.3f} against {ours.makespan:.3f}"
+                f" ({peer.by_oracle:.3f} against {ours.by_oracle:.3f} over the oracle)"
+            )
         if gains:
             told = " (told the limit)" if contender.is_told else ""
             polls = f"{peer.polls / ours.polls:.2f} x the polls"

@@ -2,6 +2,7 @@
 
 from ._account import Account
 from ._book import Book
+from ._ending import cancel_unsent, resume
 from ._job import Job, outcome_of
 from ._lane import Lane, LaneOptions, default_max_wait
 from ._poll import failure_of
@@ -14,9 +15,11 @@ __all__ = [
     "Lane",
     "LaneOptions",
     "Statistics",
+    "cancel_unsent",
     "default_max_wait",
     "estimated_wait",
     "failure_of",
     "outcome_of",
+    "resume",
     "statistics_of",
 ]

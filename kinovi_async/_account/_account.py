@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import anyio
 from anyio.lowlevel import current_token
 
-from .._errors import ConfigurationError
+from .._errors import ConfigurationError, KinoviError
 from .._policy import SubmitPolicy
 from .._requests import describe
 from .._scheduling import AccountState
@@ -98,11 +98,30 @@ class Account:
         self._driving[lane] = None
         self.pump()
 
+    def retire(self, lane: Lane) -> None:
+        """A waiting call is about to end: it begins nothing more, another keeps the time."""
+        self._driving.pop(lane, None)
+        self.state.pause_lane(lane)
+        self.pump()
+
+    def close(self, error: KinoviError) -> None:
+        """The client is closed: whoever still waits is told."""
+        for lane in list(self._driving):
+            lane.fail(error)
+
     def leave(self, lane: Lane) -> None:
         """A waiting call ends: what it still has queued or running is out of the count."""
         self._driving.pop(lane, None)
         self.state.remove_lane(lane)
         self.pump()
+
+    def find_task(self, task_id: str) -> Job | None:
+        """The job that waits for this task, if one does: two would be one charge too many."""
+        for lane in self._driving:
+            for key in lane.running:
+                if lane.jobs[key].task_id == task_id:
+                    return lane.jobs[key]
+        return None
 
     def keeps_time(self, lane: Lane) -> bool:
         """Whether this lane sleeps for all of them."""

@@ -32,6 +32,10 @@ class Book:
         self.execution = uuid.uuid4().hex
         """Names this runner in every intent it writes."""
         self.live: dict[str, Job] = {}
+        self.unwritten: dict[str, str] = {}
+        """Ids of paid tasks that the ledger could not keep, by key."""
+        self.recalled: set[str] = set()
+        """Accounts whose memory was taken up from this ledger."""
         self.wall = wall
         self._lock: anyio.Lock | None = None
         self._open = False
@@ -50,7 +54,12 @@ class Book:
             await self.ledger.open()
             holder = f"pid {os.getpid()} on {platform.node()}"
             await self.ledger.acquire_lease(self.execution, holder)
-            await self._settle_dangling()
+            try:
+                await self._settle_dangling()
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await self.ledger.release_lease()
+                raise
             self._open = True
 
     async def aclose(self) -> None:

@@ -49,12 +49,16 @@ class Job:
         "index",
         "key",
         "lane",
+        "leader",
         "max_queue_wait",
         "max_wait",
         "meta",
         "priority",
         "request",
+        "reruns",
+        "sending",
         "task_id",
+        "unheard_polls",
     )
 
     def __init__(
@@ -88,6 +92,14 @@ class Job:
         self.accepted_at: float | None = None
         """anyio's clock."""
         self.lane: Lane | None = None
+        self.leader: Job | None = None
+        """The handle under which the same key is driven; this one only tells."""
+        self.sending = False
+        """Its submission is on the wire."""
+        self.reruns = 0
+        """Times it was run again after a failure."""
+        self.unheard_polls = 0
+        """Polls in a row that the server refused to answer."""
         self.entry: Entry | None = None
         self._outcome: Outcome | None = None
         self._done: anyio.Event | None = None
@@ -172,7 +184,11 @@ class Job:
 
         A submission on the wire and a running task cannot be cancelled: False.
         """
-        return self.lane is not None and not self.done and await self.lane.cancel(self)
+        from ._ending import cancel_job
+
+        if self.leader is not None:
+            return await self.leader.cancel()
+        return self.lane is not None and not self.done and await cancel_job(self.lane, self)
 
     def abandoned(self) -> Outcome:
         """How the job looks to those who wait when nobody drives it any more."""

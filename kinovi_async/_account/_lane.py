@@ -13,7 +13,8 @@ import inspect
 import itertools
 import logging
 import math
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -22,26 +23,21 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from .._errors import (
-    ConfigurationError,
-    JobCancelledError,
-    KinoviError,
-    LedgerError,
-    WaitTimeoutError,
-)
-from .._events import Event, EventHandler, JobEnded, SchedulerPaused, SchedulerResumed
-from .._ledger import Ending, JobState
+from .._errors import ConfigurationError, KinoviError
+from .._events import Event, EventHandler
 from .._outcomes import Outcome, OutcomeStatus
 from .._requests import describe
 from .._scheduling import Entry, LazyHeap
-from ._enter import enter, enter_alone
-from ._error_json import error_to_json
-from ._job import Job, outcome_of
+from .._shield import finish
+from ._arrival import Arrival, enter
+from ._ending import leave_behind, overdue
+from ._job import Job
 from ._memory import recall, remember
 from ._poll import poll
 from ._submit import submit
 
 if TYPE_CHECKING:
+    from .._transport import Transport
     from ._account import Account
     from ._book import Book
 
@@ -85,28 +81,41 @@ class LaneOptions:
 class Lane:
     """Drives jobs; everything in it happens on the account's event loop."""
 
-    def __init__(self, account: Account, book: Book, options: LaneOptions) -> None:
+    def __init__(
+        self,
+        account: Account,
+        book: Book,
+        options: LaneOptions,
+        transport: Transport | None = None,
+    ) -> None:
         self.account = account
         self.book = book
         self.options = options
+        self.transport = account.transport if transport is None else transport
         self.jobs: dict[str, Job] = {}
-        """Not ended yet."""
-        self.arriving: set[Job] = set()
-        """Given to `add_soon`, and not yet in the ledger."""
+        """Not ended yet, and this lane's to drive."""
+        self.followers: set[Job] = set()
+        """Their key is driven under another handle."""
+        self.arriving: set[Arrival] = set()
+        """On their way through the ledger."""
         self.stopped: KinoviError | None = None
         """Why nothing more is submitted."""
         self.paused: KinoviError | None = None
+        self.draining = False
+        """Nobody will resume: what would pause ends what is unsent."""
         self.closing = False
-        self.posts: set[anyio.CancelScope] = set()
+        self.crash: Exception | None = None
+        """Why it broke; raised by `run`."""
+        self.bounded: set[anyio.CancelScope] = set()
+        """What is shielded, and gets `GRACE` seconds when the wait is left."""
         self.running: set[str] = set()
         """Keys of jobs whose task runs."""
         self.spent = Decimal(0)
         self.reserved = Decimal(0)
         self.counts: dict[OutcomeStatus, int] = dict.fromkeys(OutcomeStatus, 0)
         self.deliver: Callable[[Outcome], None] = _ignore
-        self._crash: Exception | None = None
         self._group: anyio.abc.TaskGroup | None = None
-        self._early: list[tuple[Callable[[Job], Awaitable[None]], Job]] = []
+        self._early: list[Callable[[], Awaitable[None]]] = []
         """What was decided before `run` began."""
         self._wakeup = anyio.Event()
         self._sleeps_until = -math.inf
@@ -127,7 +136,7 @@ class Lane:
         self.account.join(self, self.options.max_in_flight)
 
     async def run(self, done: Callable[[], bool]) -> None:
-        """Drives the jobs until `done()`; `wake()` makes it look again.
+        """Drives the jobs until `done()`; `changed()` makes it look again.
 
         Cancellation: a submission on the wire gets `GRACE` seconds to be answered and is
         recorded; polls end at once; nothing queued is sent any more.
@@ -138,28 +147,54 @@ class Lane:
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
-                for act, job in self._early:
-                    self._begin(act, job)
+                for act in self._early:
+                    group.start_soon(self._guard, act)
                 self._early.clear()
                 self.account.drive(self)
                 try:
-                    while not done() and self._crash is None:
+                    while not done() and self.crash is None:
                         await self._sleep()
                 finally:
-                    self.closing = True
-                    self._hurry()
+                    self.close()
                 group.cancel_scope.cancel()
         finally:
             self._group = None
             self.account.leave(self)
+            # Also in a task of its own, which a second native cancellation does not reach:
+            # whoever waits on these jobs must be told.
             with anyio.CancelScope(shield=True):
-                await self._leave()
-        if self._crash is not None:
-            raise self._crash
+                await finish(self._leave, grace=GRACE)
+        if self.crash is not None:
+            raise self.crash
 
-    def wake(self) -> None:
-        """Lets `run` look at `done()` again."""
+    def close(self) -> None:
+        """Begins nothing more; what is on the wire gets `GRACE` seconds."""
+        if not self.closing:
+            self.closing = True
+            self.account.retire(self)
+            deadline = anyio.current_time() + GRACE
+            for scope in self.bounded:
+                scope.deadline = min(scope.deadline, deadline)
+
+    def abandon(self) -> None:
+        """Stops driving; what runs is left to the ledger."""
+        self.close()
+        if self._group is not None:
+            self._group.cancel_scope.cancel()
+
+    def fail(self, error: Exception) -> None:
+        """Breaks the lane: its jobs are told, and `run` raises the error."""
+        if self.crash is None:
+            self.crash = error
         self._wakeup.set()
+
+    async def _leave(self) -> None:
+        try:
+            await leave_behind(self)
+            if self.crash is None:
+                await remember(self.account, self.book)
+        finally:
+            self.changed()
 
     def alarm(self, at: float | None) -> None:
         """The account's timer; wakes the sleeper only when it would oversleep."""
@@ -184,66 +219,23 @@ class Lane:
         now = anyio.current_time()
         while (job := self._deadlines.first()) is not None and self._deadlines.key(job)[0] <= now:
             self._deadlines.discard(job)
-            self._begin(self._overdue, job)
+            self._begin(overdue, job)
         wake_at = self.account.wake_at
         if wake_at is not None and wake_at <= now and self.account.keeps_time(self):
             self.account.pump()
-
-    def _hurry(self) -> None:
-        deadline = anyio.current_time() + GRACE
-        for scope in self.posts:
-            scope.deadline = min(scope.deadline, deadline)
-
-    async def _leave(self) -> None:
-        """Gives up what is left: nobody drives it any more."""
-        for job in self.arriving:
-            job.settle(self._left_behind(job))
-        self.arriving.clear()
-        for job in list(self.jobs.values()):
-            self.book.live.pop(job.key, None)
-            if job.task_id is not None and not self.book.durable:
-                _log.warning(
-                    "job %s is no longer waited for; its task %s runs on and is paid for",
-                    job.key,
-                    job.task_id,
-                )
-            outcome = self._left_behind(job)
-            forgotten = job.task_id is None and self.options.cancel_on_leave
-            if self._crash is None and (forgotten or not self.book.durable):
-                await self._close_row(job, outcome)
-            job.settle(outcome)
-        self.jobs.clear()
-        if self._crash is None:
-            await remember(self.account, self.book)
-        self.changed()
-
-    async def _close_row(self, job: Job, outcome: Outcome) -> None:
-        error = error_to_json(outcome.error) if outcome.error else None
-        ending = Ending(outcome.status, at=self.account.wall(), error=error)
-        try:
-            await self.book.ledger.end(job.key, ending)
-        except LedgerError as failure:
-            _log.warning("job %s stays unfinished in the ledger: %s", job.key, failure)
-
-    def _left_behind(self, job: Job) -> Outcome:
-        """How a job is told that is left behind."""
-        reason = self._crash if isinstance(self._crash, KinoviError) else None
-        if job.task_id is not None:
-            return job.ended_as(OutcomeStatus.EXPIRED, reason) if reason else job.abandoned()
-        reason = reason or self.stopped
-        return job.ended_as(OutcomeStatus.CANCELLED, reason) if reason else job.abandoned()
 
     # -- waiting for the lane -----------------------------------------------------------
 
     @property
     def unsent(self) -> int:
-        """Jobs that wait for a slot or are on the wire."""
-        return len(self.arriving) + len(self.jobs) - len(self.running)
+        """Jobs that wait for a slot or are on their way to or from it."""
+        arriving = sum(len(arrival.jobs) for arrival in self.arriving)
+        return arriving + len(self.jobs) - len(self.running)
 
     @property
     def busy(self) -> bool:
         """Whether a job is left."""
-        return bool(self.jobs or self.arriving)
+        return bool(self.jobs or self.arriving or self.followers)
 
     async def wait_for_room(self) -> None:
         """Waits while the queue is full; in order of arrival."""
@@ -277,51 +269,102 @@ class Lane:
             self.account.state.resume_lane(self)
             self.account.pump()
 
-    def abandon(self) -> None:
-        """Stops driving; what runs is left to the ledger."""
-        self.closing = True
-        if self._group is not None:
-            self._hurry()
-            self._group.cancel_scope.cancel()
-
     # -- work ------------------------------------------------------------------------
 
     def begin_submission(self, job: Job) -> None:
         """The core gave this job a slot."""
-        self._begin(self._submit, job)
+        self._begin(submit, job)
 
     def begin_poll(self, job: Job) -> None:
         """The core wants this task looked at."""
-        self._begin(self._poll, job)
+        self._begin(poll, job)
 
-    def _begin(self, act: Callable[[Job], Awaitable[None]], job: Job) -> None:
-        if self.closing:
-            return
-        if self._group is None:
-            self._early.append((act, job))
-        else:
-            self._group.start_soon(self._guard, act, job)
+    def _begin(self, act: Callable[[Lane, Job], Awaitable[None]], job: Job) -> None:
+        async def run() -> None:
+            await act(self, job)
+            self.account.pump()
 
-    async def _guard(self, act: Callable[[Job], Awaitable[None]], job: Job) -> None:
+        self.begin(run)
+
+    def begin(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Starts something in the lane's own tasks, now or as soon as it runs."""
+        if self._group is not None:
+            if not self.closing:
+                self._group.start_soon(self._guard, act)
+        elif not self.closing:
+            self._early.append(act)
+
+    async def _guard(self, act: Callable[[], Awaitable[None]]) -> None:
         """An error here is the ledger's or a bug: it ends the lane, alone and unwrapped."""
         try:
-            await act(job)
+            await act()
         except Exception as error:  # noqa: BLE001 - raised again by run()
-            if self._crash is None:
-                self._crash = error
-            self._wakeup.set()
+            self.fail(error)
 
-    async def _submit(self, job: Job) -> None:
-        # One unit: cancelled between the POST and the record, a paid task would be lost.
-        with anyio.CancelScope(shield=True):
-            await submit(self, job)
-        self.account.pump()
+    async def carry_out(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Does something to the end, whatever becomes of the caller.
 
-    async def _poll(self, job: Job) -> None:
-        await poll(self, job)
-        self.account.pump()
+        Raises:
+            ConfigurationError: the lane is not running.
+            LedgerError: it broke the lane.
+        """
+        self.check_alive()
+        done = anyio.Event()
+
+        async def run() -> None:
+            with anyio.CancelScope(shield=True):
+                try:
+                    await act()
+                except Exception as error:  # noqa: BLE001 - raised below, and by run()
+                    self.fail(error)
+                finally:
+                    done.set()
+
+        self.begin(run)
+        await done.wait()
+        if self.crash is not None:
+            raise self.crash
+
+    def check_alive(self) -> None:
+        """Refuses work that nobody would do.
+
+        Raises:
+            ConfigurationError, LedgerError: the lane has ended, or broke.
+        """
+        if self.crash is not None:
+            raise self.crash
+        if self.closing:
+            msg = "the wait these jobs belong to has ended"
+            raise ConfigurationError(msg)
 
     # -- jobs ------------------------------------------------------------------------
+
+    def arrive(
+        self,
+        jobs: Sequence[Job],
+        *,
+        rerun: Collection[OutcomeStatus] = (),
+        replace_unsent: bool = False,
+        check_price: bool = True,
+    ) -> Arrival:
+        """Sends jobs on their way through the ledger into the queue.
+
+        A key that is live already is one job: the new handle follows the other.
+
+        Raises:
+            BudgetExceededError: with a budget, a price is unknown.
+        """
+        self.check_alive()
+        arrival = Arrival(jobs, rerun=rerun, replace_unsent=replace_unsent)
+        arrival.price(self, check=check_price)
+        self.arriving.add(arrival)
+
+        async def run() -> None:
+            with anyio.CancelScope(shield=True):
+                await enter(self, arrival)
+
+        self.begin(run)
+        return arrival
 
     async def add(
         self,
@@ -329,27 +372,23 @@ class Lane:
         *,
         rerun: Collection[OutcomeStatus] = (),
         replace_unsent: bool = False,
-    ) -> list[Job]:
-        """Enters jobs in the ledger and the queue; a key that is live is that live job.
+        check_price: bool = True,
+    ) -> None:
+        """Like `arrive`, and waits until the jobs are in the ledger and the queue.
+
+        Cancellation: only the waiting ends.
 
         Raises:
-            KeyConflictError: a key belongs to another request.
+            KeyConflictError: a key belongs to another request; nothing was entered.
             BudgetExceededError: with a budget, a price is unknown.
             ConfigurationError, LedgerError: the lane has ended, or broke.
         """
-        if self.closing:
-            raise self._crash or ConfigurationError("the wait these jobs belong to has ended")
-        return await enter(self, jobs, rerun=rerun, replace_unsent=replace_unsent)
-
-    def add_soon(self, job: Job) -> None:
-        """Like `add`, for a caller that cannot wait; nothing is sent before it is written."""
-        job.lane = self
-        self.arriving.add(job)
-        self._begin(self._add_alone, job)
-
-    async def _add_alone(self, job: Job) -> None:
-        with anyio.CancelScope(shield=True):
-            await enter_alone(self, job)
+        arrival = self.arrive(
+            jobs, rerun=rerun, replace_unsent=replace_unsent, check_price=check_price
+        )
+        await arrival.done.wait()
+        if arrival.error is not None:
+            raise arrival.error
 
     async def count_money(self) -> None:
         """Keeps the totals at hand for the statistics."""
@@ -374,9 +413,12 @@ class Lane:
 
     def untrack(self, job: Job) -> None:
         """The job is nobody's to drive any more."""
-        self.jobs.pop(job.key, None)
-        self.book.live.pop(job.key, None)
-        self.running.discard(job.key)
+        self.followers.discard(job)
+        if self.jobs.get(job.key) is job:
+            del self.jobs[job.key]
+            self.running.discard(job.key)
+        if self.book.live.get(job.key) is job:
+            del self.book.live[job.key]
         self._deadlines.discard(job)
 
     def requeue(self, job: Job) -> None:
@@ -403,120 +445,6 @@ class Lane:
         if at < self._sleeps_until:
             self._wakeup.set()
 
-    async def _overdue(self, job: Job) -> None:
-        """A deadline passed: of the queue, when the job is still in it, else of the wait."""
-        if job.done or job.entry is None:
-            return
-        if job.task_id is not None and job.accepted_at is None:
-            return  # just accepted and being recorded: its own deadline follows
-        if job.task_id is not None:
-            due = default_max_wait(job.request.model) if job.max_wait is None else job.max_wait
-            if anyio.current_time() >= (job.accepted_at or 0) + due:
-                await self.expire(job, _waited(job, due))
-        elif self.account.state.withdraw(job.entry):
-            error = JobCancelledError(f"job {job.key} found no slot in {job.max_queue_wait:g} s")
-            await self.end(job, OutcomeStatus.CANCELLED, error=error)
-            self.account.pump()
-        else:  # on the wire: it may be refused and come back
-            self.watch(anyio.current_time() + self.account.second, job)
-
-    async def expire(self, job: Job, error: KinoviError) -> None:
-        """We stop waiting for an accepted task; its id is kept."""
-        assert job.entry is not None  # noqa: S101 - a running job has one
-        self.account.state.forget(job.entry, anyio.current_time())
-        await self.end(job, OutcomeStatus.EXPIRED, error=error)
-        self.account.pump()
-
-    async def cancel(self, job: Job) -> bool:
-        """Takes a queued job out; False for any other."""
-        if job.entry is None or not self.account.state.withdraw(job.entry):
-            return False
-        with anyio.CancelScope(shield=True):
-            error = JobCancelledError(f"job {job.key} was cancelled before it was submitted")
-            await self.end(job, OutcomeStatus.CANCELLED, error=error)
-        self.account.pump()
-        return True
-
-    async def end(
-        self,
-        job: Job,
-        status: OutcomeStatus,
-        *,
-        error: KinoviError | None = None,
-        ending: Ending | None = None,
-    ) -> None:
-        """Writes the end of a job, then tells it."""
-        if job.done:
-            return
-        if ending is None:
-            ending = Ending(
-                status, at=self.account.wall(), error=error_to_json(error) if error else None
-            )
-        row = await self.book.ledger.end(job.key, ending)
-        await self.count_money()
-        if row is None:  # ended elsewhere: what the ledger says stands
-            row = await self.book.ledger.get(job.key)
-        if row is None or row.state is not JobState.ENDED:
-            msg = f"the ledger lost track of job {job.key}"
-            raise LedgerError(msg, task_id=job.task_id)
-        await self.conclude(job, outcome_of(row, job.request, index=job.index, error=error))
-
-    async def conclude(self, job: Job, outcome: Outcome) -> None:
-        """Tells everybody how a job ended."""
-        if job.done:
-            return
-        self.untrack(job)
-        self.counts[outcome.status] += 1
-        if self.options.on_event is not None:
-            await self.emit(JobEnded(at=self.account.wall(), outcome=outcome))
-        job.settle(outcome)
-        self.deliver(outcome)
-        self.changed()
-
-    # -- stopping --------------------------------------------------------------------
-
-    async def stop(self, reason: KinoviError) -> None:
-        """Submits nothing more: pauses, or tells what is unsent as cancelled.
-
-        In a durable ledger the unsent jobs stay queued, for the next run.
-        """
-        if self.options.pause_on_stop:
-            if self.paused is None and self.stopped is None:
-                self.paused = reason
-                self.account.state.pause_lane(self)
-                _log.error("submissions are paused: %s", reason)
-                await self.emit(SchedulerPaused(at=self.account.wall(), reason=reason))
-            return
-        await self.cancel_unsent(reason)
-
-    async def cancel_unsent(self, reason: KinoviError) -> None:
-        """Tells what is queued as cancelled, now and from here on."""
-        if self.stopped is not None:
-            return
-        self.stopped = reason
-        if self.paused is not None:
-            self.account.state.resume_lane(self)
-        for job in list(self.jobs.values()):
-            if job.entry is not None and self.account.state.withdraw(job.entry):
-                await self.give_back(job)
-        self._wakeup.set()
-
-    async def give_back(self, job: Job) -> None:
-        """Tells a job that is out of the queue as cancelled by what stopped the lane."""
-        assert self.stopped is not None  # noqa: S101 - only after cancel_unsent
-        if self.book.durable:
-            await self.conclude(job, job.ended_as(OutcomeStatus.CANCELLED, self.stopped))
-        else:
-            await self.end(job, OutcomeStatus.CANCELLED, error=self.stopped)
-
-    async def resume(self) -> None:
-        """Goes on after a pause."""
-        if self.paused is not None and self.stopped is None:
-            self.paused = None
-            self.account.state.resume_lane(self)
-            await self.emit(SchedulerResumed(at=self.account.wall()))
-            self.account.pump()
-
     async def emit(self, event: Event) -> None:
         """Tells the user's handler; what it raises is logged, never fatal."""
         handler = self.options.on_event
@@ -525,16 +453,27 @@ class Lane:
         try:
             answer = handler(event)
             if inspect.isawaitable(answer):
-                await answer
+                with self.bound(anyio.CancelScope()):
+                    await answer
         except Exception:  # noqa: BLE001 - the user's
             _log.exception("on_event raised for %s", type(event).__name__)
 
+    @contextmanager
+    def bound(self, scope: anyio.CancelScope) -> Iterator[anyio.CancelScope]:
+        """Enters a scope that gets `GRACE` seconds when the wait is left."""
+        with self.bounding(scope), scope:
+            yield scope
 
-def _waited(job: Job, seconds: float) -> WaitTimeoutError:
-    return WaitTimeoutError(
-        f"task {job.task_id} was still running after {seconds:g} s; it is paid for: wait again",
-        task_id=job.task_id,
-    )
+    @contextmanager
+    def bounding(self, scope: anyio.CancelScope) -> Iterator[None]:
+        """The same for a scope that somebody else enters."""
+        if self.closing:
+            scope.deadline = min(scope.deadline, anyio.current_time() + GRACE)
+        self.bounded.add(scope)
+        try:
+            yield
+        finally:
+            self.bounded.discard(scope)
 
 
 def _ignore(_: Outcome) -> None:

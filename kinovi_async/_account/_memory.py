@@ -20,8 +20,9 @@ _log = logging.getLogger("kinovi_async")
 
 async def recall(account: Account, book: Book) -> None:
     """Starts from what the last run learned; whatever cannot be read is not known."""
-    if not book.durable:
+    if not book.durable or account.name in book.recalled:
         return
+    book.recalled.add(account.name)
     known = await book.ledger.recall(account.name)
     if not isinstance(known, Mapping):
         return

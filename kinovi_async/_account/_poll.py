@@ -12,6 +12,7 @@ from .._errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    ConfigurationError,
     KinoviError,
     NotFoundError,
     PermissionDeniedError,
@@ -20,8 +21,9 @@ from .._errors import (
 )
 from .._events import JobPolled
 from .._ledger import Ending, JsonObject
-from .._outcomes import AttemptResult, OutcomeStatus
+from .._outcomes import OutcomeStatus
 from .._records import TaskRecord, TaskStatus
+from ._ending import end, expire, stop
 from ._error_json import error_to_json
 from ._triage import is_retryable
 
@@ -35,6 +37,8 @@ _log = logging.getLogger("kinovi_async")
 
 # A task just made may be unknown for a while on another replica of the server.
 NOT_FOUND_GRACE = 60.0
+# Polls in a row answered 401 or 403 after which a batch gives a task up.
+MAX_UNHEARD = 5
 
 
 async def poll(lane: Lane, job: Job) -> None:
@@ -42,14 +46,15 @@ async def poll(lane: Lane, job: Job) -> None:
     if _is_over(job) or job.entry is None or job.task_id is None:
         return
     try:
-        record = await lane.account.transport.fetch(job.task_id, retries=0)
-    except APIError as error:
+        record = await lane.transport.fetch(job.task_id, retries=0)
+    except (APIError, ConfigurationError) as error:  # the latter from a key function
         if not _is_over(job):
             await _failed(lane, job, error)
         return
     if _is_over(job):
         return
     lane.account.answered = True
+    job.unheard_polls = 0
     if not record.is_terminal:
         lane.account.state.polled(job.entry, anyio.current_time())
         await _told(lane, job, record.status)
@@ -70,17 +75,22 @@ async def _told(lane: Lane, job: Job, status: TaskStatus | None) -> None:
         await lane.emit(JobPolled(at=at, key=job.key, task_id=task_id, status=status))
 
 
-async def _failed(lane: Lane, job: Job, error: APIError) -> None:
+async def _failed(lane: Lane, job: Job, error: KinoviError) -> None:
     assert job.entry is not None  # noqa: S101 - see poll
     account = lane.account
     _log.debug("poll of task %s failed: %s", job.task_id, error)
     waited = anyio.current_time() - (job.accepted_at or 0)
     unknown = isinstance(error, NotFoundError | BadRequestError)
     lost = unknown and waited >= NOT_FOUND_GRACE * account.second
-    if lost or isinstance(error, AuthenticationError | PermissionDeniedError):
-        await lane.expire(job, _unreachable(job, error))
+    if isinstance(error, AuthenticationError | PermissionDeniedError):
+        job.unheard_polls += 1
+        # A long-lived lane may be resumed with a new key; a batch would wait in vain.
+        lost = job.unheard_polls >= MAX_UNHEARD and not lane.options.pause_on_stop
         if isinstance(error, AuthenticationError):
-            await lane.stop(error)
+            with anyio.CancelScope(shield=True):
+                await stop(lane, error)
+    if lost:
+        await expire(lane, job, _unreachable(job, error))
         return
     account.state.polled(job.entry, anyio.current_time(), failed=True)
     await _told(lane, job, None)
@@ -104,7 +114,7 @@ async def _ended(lane: Lane, job: Job, record: TaskRecord) -> None:
             _log.warning("task %s succeeded without an output", record.task_id)
         used = record.credits_used if record.credits_used is not None else job.cost
         ending = Ending(OutcomeStatus.SUCCEEDED, at=account.wall(), record=raw, credits=used)
-        await lane.end(job, OutcomeStatus.SUCCEEDED, ending=ending)
+        await end(lane, job, OutcomeStatus.SUCCEEDED, ending=ending)
         return
     error = failure_of(record)
     ending = Ending(
@@ -116,18 +126,17 @@ async def _ended(lane: Lane, job: Job, record: TaskRecord) -> None:
     )
     if error.retryable and await _run_again(lane, job, ending):
         return
-    await lane.end(job, OutcomeStatus.FAILED, error=error, ending=ending)
+    await end(lane, job, OutcomeStatus.FAILED, error=error, ending=ending)
 
 
 async def _run_again(lane: Lane, job: Job, ending: Ending) -> bool:
     """Queues a failed job again when that is worth it and allowed: it was refunded."""
-    if lane.stopped is not None or lane.options.retry_failed <= 0:
+    if lane.stopped is not None or lane.closing:
+        return False
+    if job.reruns >= lane.options.retry_failed:
         return False
     ledger = lane.book.ledger
-    row = await ledger.get(job.key)
-    runs = [a for a in row.attempts if a.result is AttemptResult.ACCEPTED] if row else []
-    if len(runs) > lane.options.retry_failed:
-        return False
+    job.reruns += 1
     await ledger.end(job.key, ending)
     await ledger.add([job.to_ledger(lane.account.wall())], rerun={OutcomeStatus.FAILED})
     job.task_id = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, assert_never
 
@@ -14,6 +15,7 @@ from .._errors import (
     AuthenticationError,
     BudgetExceededError,
     ConcurrencyLimitError,
+    ConfigurationError,
     InsufficientCreditsError,
     KinoviError,
     LedgerError,
@@ -22,7 +24,7 @@ from .._errors import (
 )
 from .._events import JobAccepted, JobRefused, JobSubmitted
 from .._ledger import Ending, JobState, Permission
-from .._outcomes import AttemptResult, OutcomeStatus
+from .._outcomes import Attempt, AttemptResult, OutcomeStatus
 from .._policy import Phase, SubmitEvidence
 from .._scheduling import Refusal
 from .._transport import (
@@ -34,7 +36,8 @@ from .._transport import (
     ServerFailed,
     SubmitResult,
 )
-from ._enter import start
+from ._arrival import start, unknown_price
+from ._ending import conclude, end, give_back, stop
 from ._error_json import error_to_json
 from ._job import outcome_of
 
@@ -57,13 +60,25 @@ FIRST_DELAY, MAX_DELAY = 1.0, 30.0
 
 
 async def submit(lane: Lane, job: Job) -> None:
-    """Submits a job that the core gave a slot, and records what came of it."""
+    """Submits a job that the core gave a slot, and records what came of it.
+
+    One shielded unit: cancelled between POST and record, a paid task would be lost.
+    """
+    with anyio.CancelScope(shield=True):
+        await _submit(lane, job)
+
+
+async def _submit(lane: Lane, job: Job) -> None:
     assert job.entry is not None  # noqa: S101 - it was in the queue
     account, state = lane.account, lane.account.state
     if lane.closing or lane.stopped is not None:
         state.dropped(job.entry, anyio.current_time())
         if lane.stopped is not None:
-            await lane.give_back(job)
+            await give_back(lane, job)
+        return
+    if job.cost is None and lane.options.budget is not None:
+        state.dropped(job.entry, anyio.current_time())
+        await end(lane, job, OutcomeStatus.REJECTED, error=unknown_price(job))
         return
     intent = await lane.book.ledger.intent(
         job.key,
@@ -88,13 +103,24 @@ async def _send(lane: Lane, job: Job, attempt: int) -> None:
         await lane.book.ledger.refused(job.key, lane.book.execution)
         lane.account.state.dropped(job.entry, anyio.current_time())
         return
-    scope = anyio.CancelScope(shield=True)
-    lane.posts.add(scope)
-    try:
-        result = await lane.account.transport.submit(job.encoded, scope=scope)
-    finally:
-        lane.posts.discard(scope)
+    result = await _post(lane, job)
     await _record(lane, job, result, attempt)
+
+
+async def _post(lane: Lane, job: Job) -> SubmitResult:
+    scope = anyio.CancelScope(shield=True)
+    job.sending = True
+    with lane.bounding(scope):
+        try:
+            result = await lane.transport.submit(job.encoded, scope=scope)
+        except ConfigurationError as error:  # of a key function: before anything is sent
+            result = NotSent(error, retryable=False)
+        except BaseException:
+            # The event loop is torn down: the last place to tell.
+            _log.critical("job %s was cut off while it was sent; it may be paid for", job.key)
+            raise
+    job.sending = False
+    return result
 
 
 def _over_budget(lane: Lane, job: Job) -> BudgetExceededError:
@@ -113,12 +139,15 @@ async def _taken(lane: Lane, job: Job) -> None:
         msg = f"job {job.key} is being sent by another process"
         raise LedgerError(msg)
     if row.status is not None and row.status is not OutcomeStatus.EXPIRED:
-        await lane.conclude(job, outcome_of(row, job.request, index=job.index))
+        await conclude(lane, job, outcome_of(row, job.request, index=job.index))
         return
     lane.untrack(job)
     if row.state is JobState.QUEUED:
         job.take_over(row)
+    lane.followers.add(job)  # until it has found its place: the lane is not done
     await start(lane, job, row)
+    if job.leader is None:
+        lane.followers.discard(job)
 
 
 async def _record(lane: Lane, job: Job, result: SubmitResult, attempt: int) -> None:
@@ -147,12 +176,16 @@ async def _record(lane: Lane, job: Job, result: SubmitResult, attempt: int) -> N
 async def _accepted(lane: Lane, job: Job, task_id: str) -> None:
     assert job.entry is not None  # noqa: S101 - see submit
     account = lane.account
+    twin = lane.account.find_task(task_id)
+    if twin is not None:
+        _log.error("jobs %s and %s were both told task %s", twin.key, job.key, task_id)
     job.task_id = task_id
     account.state.accepted(job.entry, anyio.current_time())
     try:
         await lane.book.ledger.accepted(job.key, lane.book.execution, task_id, at=account.wall())
     except LedgerError as error:
         # The last place where the id of a paid task can still be told.
+        lane.book.unwritten[job.key] = task_id
         _log.critical("job %s became task %s, which the ledger could not keep", job.key, task_id)
         error.task_id = task_id
         raise
@@ -192,7 +225,7 @@ async def _rejected(lane: Lane, job: Job, error: KinoviError) -> None:
         attempt_result=AttemptResult.REJECTED,
         attempt_detail=error.message,
     )
-    await lane.end(job, OutcomeStatus.REJECTED, error=error, ending=ending)
+    await end(lane, job, OutcomeStatus.REJECTED, error=error, ending=ending)
 
 
 async def _not_sent(lane: Lane, job: Job, error: KinoviError, *, retryable: bool) -> None:
@@ -201,14 +234,13 @@ async def _not_sent(lane: Lane, job: Job, error: KinoviError, *, retryable: bool
     account.unsent_in_a_row += 1
     hopeless = not account.answered and account.unsent_in_a_row >= MAX_UNSENT
     if not retryable or hopeless:
-        await lane.stop(error)
+        await stop(lane, error)
     await _gone_if_stopped(lane, job)
 
 
 async def _server_failed(lane: Lane, job: Job, error: KinoviError, attempt: int) -> None:
     row = await lane.book.ledger.get(job.key)
-    failed = [a for a in row.attempts if a.result is AttemptResult.SERVER_ERROR] if row else []
-    if len(failed) < lane.account.policy.max_server_error_resubmits:
+    if row is not None and _failures(row.attempts) < lane.account.policy.max_server_error_resubmits:
         await _send_again(lane, job, AttemptResult.SERVER_ERROR, error)
         await _gone_if_stopped(lane, job)
         return
@@ -216,6 +248,16 @@ async def _server_failed(lane: Lane, job: Job, error: KinoviError, attempt: int)
     unclear = AmbiguousSubmissionError(message)
     unclear.evidence = SubmitEvidence(phase=Phase.SENT, status=500)
     await _ambiguous(lane, job, unclear)
+
+
+def _failures(attempts: Sequence[Attempt]) -> int:
+    """Server errors since the job was last accepted: an earlier run's do not count."""
+    count = 0
+    for attempt in reversed(attempts):
+        if attempt.result is AttemptResult.ACCEPTED:
+            break
+        count += attempt.result is AttemptResult.SERVER_ERROR
+    return count
 
 
 async def _send_again(lane: Lane, job: Job, result: AttemptResult, error: KinoviError) -> None:
@@ -241,22 +283,22 @@ async def _ambiguous(lane: Lane, job: Job, error: AmbiguousSubmissionError) -> N
         attempt_result=AttemptResult.AMBIGUOUS,
         attempt_detail=error.message,
     )
-    await lane.end(job, OutcomeStatus.AMBIGUOUS, error=error, ending=ending)
+    await end(lane, job, OutcomeStatus.AMBIGUOUS, error=error, ending=ending)
     account.ambiguous_in_a_row += 1
     if account.ambiguous_in_a_row >= MAX_AMBIGUOUS:
         count = account.ambiguous_in_a_row
-        stop = AmbiguousSubmissionError(
+        outage = AmbiguousSubmissionError(
             f"{count} submissions in a row had an unclear answer; nothing more is submitted"
         )
-        stop.evidence = error.evidence
-        await lane.stop(stop)
+        outage.evidence = error.evidence
+        await stop(lane, outage)
 
 
 async def _stop_at(lane: Lane, job: Job, reason: KinoviError) -> None:
     """The job goes back to its place, then everything unsent stops, itself included."""
     assert job.entry is not None  # noqa: S101 - see submit
     lane.account.state.returned(job.entry, anyio.current_time())
-    await lane.stop(reason)
+    await stop(lane, reason)
     await _gone_if_stopped(lane, job)
 
 
@@ -268,4 +310,4 @@ async def _gone_if_stopped(lane: Lane, job: Job) -> None:
         and job.entry is not None
         and lane.account.state.withdraw(job.entry)
     ):
-        await lane.give_back(job)
+        await give_back(lane, job)

@@ -225,9 +225,7 @@ class Run:
         jobs = [self._job(planned.line) for planned in chunk]
         self._open.update(job.key for job in jobs)
         try:
-            found = await scheduler._enter(  # noqa: SLF001 - one package
-                jobs, rerun=rerun, replace_unsent=True
-            )
+            await scheduler._enter(jobs, rerun=rerun, replace_unsent=True)  # noqa: SLF001
         except KeyConflictError as error:
             # Somebody else entered a job of this key after the plan was made.
             if len(chunk) > 1:
@@ -237,7 +235,7 @@ class Run:
             self._open.discard(chunk[0].line.key)
             self._reporter.warn(f"line {chunk[0].line.number}: {error.message}")
             return
-        for job in found:
+        for job in jobs:
             if job.done and job.key in self._open:
                 # Ended without an event of ours: by another process, or while we waited.
                 self._ended(await job.outcome())

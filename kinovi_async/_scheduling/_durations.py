@@ -120,7 +120,7 @@ class Durations:
             return recent.longest_of(UPPER_SHARE)
         typical = self._typical(model)
         longest = UNKNOWN_UPPER if typical is None else typical[1]
-        return max([self._scale * longest, *(recent.by_size if recent else ())])
+        return max(self._scale * longest, recent.by_size[-1] if recent else 0.0)
 
     def sample(self, model: str) -> Sample | None:
         """What was seen of a model lately, None while nothing was."""

@@ -50,11 +50,15 @@ raise (m: 400 finds the slots others left too late, with long tasks; 100 costs m
 ALONE = 10.0
 """What that is multiplied by while we hold all that a 429's body allows: only a raise is left."""
 ESTIMATE_GAP = 0.25
-"""Seconds between two estimates: each looks at every task in flight."""
+"""Seconds between two estimates of few tasks: each looks at every task in flight."""
+MANY = 200
+"""Tasks in flight that make the gap twice as long, and so on: about a thousandth of one core."""
 
 KNOCK_GAP = 0.5
-"""Seconds from a refusal to the next knock; also the time each refused knock takes in the
-long run, over bursts of TOKENS: never more than two refused knocks a second sustained."""
+"""Seconds from a refusal to the next knock."""
+PACE, BURST = 0.55, 15
+"""Seconds that each refusal takes in the long run, and refusals saved up for waves of ends: never
+more than two a second over two minutes (m: ten-second jobs in 50 slots need that many)."""
 KNOCK_GROWTH = 1.5
 """What that gap is multiplied by for each volley refused in a row."""
 KNOCK_MAX = 30.0
@@ -132,7 +136,8 @@ class LimitLearner:
         self._accepted_at = float("-inf")
         self._free = 0.0
         """Slots expected to have become free, unseen, since the last refusal."""
-        self._estimated_at = float("-inf")
+        self._estimate_at = float("-inf")
+        """No estimate before this."""
         self._alone = False
         """Whether we held all slots of the account at the last refusal."""
         self._knock_at = float("-inf")
@@ -169,7 +174,7 @@ class LimitLearner:
         if in_flight + on_wire < bound:
             return Kind.SLOT
         if not self._streak:
-            self._estimate(now)
+            self._estimate(in_flight, now)
         if now < self._due(now) or self._knocking >= self._knocks_allowed():
             return None
         return Kind.KNOCK
@@ -183,7 +188,7 @@ class LimitLearner:
         due = self._due(now)
         return due if due > now else None
 
-    def sent(self, kind: Kind, now: float) -> None:
+    def sent(self, kind: Kind) -> None:
         """A submission was handed out."""
         if kind is Kind.KNOCK:
             if not self._streak:
@@ -224,16 +229,17 @@ class LimitLearner:
         if refusal.is_rate:
             self._wait_for_rate(retry_after, now)
             return
-        self._refused_at = self._estimated_at = now
+        self._refused_at = now
         self._free = 0.0
+        self._estimate_at = now + ESTIMATE_GAP * self._scale
         self._streak = 0
         self._tokens = max(0.0, self._tokens - 1)
         if entry.knock:
             if entry.sent_at >= self._missed_at:  # not of the same volley as the last one
                 self._misses += 1
                 self._missed_at = now
-            self._paced_until = max(self._paced_until, now) + KNOCK_GAP * self._scale
-        paced = self._paced_until - TOKENS * KNOCK_GAP * self._scale
+        self._paced_until = max(self._paced_until, now) + PACE * self._scale
+        paced = self._paced_until - BURST * PACE * self._scale
         self._knock_at = max(self._knock_at, paced, now + self._gap(), now + retry_after)
         if in_flight == 0 and on_wire == 0:
             self._wait_for_any(retry_after, now)
@@ -257,13 +263,14 @@ class LimitLearner:
             del self._loans[:due]
             self._limit += due
 
-    def _estimate(self, now: float) -> None:
-        if now >= self._estimated_at + ESTIMATE_GAP * self._scale:
-            self._estimated_at = now
-            self._free = self._ends(self._refused_at, now, len(self._loans))
-            if self._refused_at > float("-inf"):
-                turnover = OTHERS * self._scale * (ALONE if self._alone else 1.0)
-                self._free += (now - self._refused_at) * (self.bound or 0) / turnover
+    def _estimate(self, in_flight: int, now: float) -> None:
+        if now < self._estimate_at or self._tokens < 1:
+            return
+        self._estimate_at = now + ESTIMATE_GAP * self._scale * (1 + in_flight / MANY)
+        self._free = self._ends(self._refused_at, now, len(self._loans))
+        if self._refused_at > float("-inf"):
+            turnover = OTHERS * self._scale * (ALONE if self._alone else 1.0)
+            self._free += (now - self._refused_at) * (self.bound or 0) / turnover
 
     def _knocks_allowed(self) -> int:
         if self._streak:
@@ -278,10 +285,9 @@ class LimitLearner:
             self._refused_at + KNOCK_MAX * self._scale, self._accepted_at + STANDSTILL * self._scale
         )
         if self._tokens >= 1:
-            again = self._estimated_at + ESTIMATE_GAP * self._scale
             eager, wary = SURE
             enough = wary - (wary - eager) * self._tokens / TOKENS
-            due = min(due, now if self._free >= enough else again)
+            due = min(due, now if self._free >= enough else self._estimate_at)
         return max(self._knock_at, due)
 
     def _gap(self) -> float:

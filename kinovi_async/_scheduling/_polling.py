@@ -9,6 +9,7 @@ answer.
 
 from __future__ import annotations
 
+from math import isfinite
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -29,15 +30,24 @@ SLOW = (25.0, 35.0)
 """Seconds between fallback polls, for a minimum of 3 s (scheduling.md, "webhook")."""
 
 
+def checked_interval(interval: tuple[float, float]) -> tuple[float, float]:
+    """The interval given; ValueError unless it can be waited for."""
+    low, high = interval
+    if not (0 < low <= high and isfinite(high)):
+        raise ValueError(
+            f"poll_interval must be two seconds with 0 < low <= high, not {interval!r}"
+        )
+    return interval
+
+
 class PollPlan:
     """The polls of all running tasks of one account, O(log n) each."""
 
-    def __init__(
-        self, interval: tuple[float, float], *, durations: Durations, scale: float, rng: Random
-    ) -> None:
+    def __init__(self, interval: tuple[float, float], *, durations: Durations, rng: Random) -> None:
         self._interval = interval
         self._durations = durations
         self._minimum = interval[0]
+        scale = interval[0] / 3.0
         self._slow = (SLOW[0] * scale, SLOW[1] * scale)
         self._rng = rng
         self._due: LazyHeap[Entry] = LazyHeap()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from itertools import count
-from math import isfinite
 from random import Random
 
 from ._census import Census
@@ -18,7 +17,7 @@ from ._entry import Decisions, Entry, Refusal, State, Statistics
 from ._heap import LazyHeap
 from ._lanes import Lane, Lanes, checked_bound
 from ._limit import Kind, LimitLearner
-from ._polling import SLOW, PollPlan
+from ._polling import SLOW, PollPlan, checked_interval
 from ._queue import FairQueue
 from ._running import Running
 
@@ -54,19 +53,13 @@ class AccountState:
         remembered_limit: int | None = None,
         expected_seconds: Callable[[str], tuple[float, float] | None] = nothing_expected,
     ) -> None:
-        low, high = poll_interval
-        if not (0 < low <= high and isfinite(high)):
-            msg = f"poll_interval must be two seconds with 0 < low <= high, not {poll_interval!r}"
-            raise ValueError(msg)
-        scale = low / 3.0
-        self._scale = scale
+        low, high = checked_interval(poll_interval)
+        scale = self._scale = low / 3.0
         self._max_in_flight = checked_bound(max_in_flight, "max_in_flight")
         self.durations = Durations(expected_seconds, scale=scale)
         """How long tasks take; `export()` of one run is `load()` of the next."""
         self._running = Running(self.durations)
-        self._polls = PollPlan(
-            poll_interval, durations=self.durations, scale=scale, rng=rng
-        )
+        self._polls = PollPlan(poll_interval, durations=self.durations, rng=rng)
         self._learner = LimitLearner(
             remembered=checked_bound(remembered_limit, "remembered_limit"),
             scale=scale,
@@ -295,10 +288,6 @@ class AccountState:
         """The limit to start the next run with, or None when nothing was learned."""
         return self._learner.limit
 
-    def expected_seconds(self, model: str) -> float | None:
-        """Mean duration of a model's tasks in seconds, None while nothing is known."""
-        return self.durations.expected(model)
-
     def remember_limit(self, limit: int) -> None:
         """Start with `learned_limit` of an earlier run, unless more is known already."""
         checked = checked_bound(limit, "limit")
@@ -337,7 +326,7 @@ class AccountState:
         self._lanes[entry.lane].active.add(entry)
         self._census.submitting += 1
         self._census.moved(entry, queued=-1, active=1)
-        self._learner.sent(kind, now)
+        self._learner.sent(kind)
 
     def _wake_at(self, now: float) -> float | None:
         times = [self._polls.next_due, self._unclear.first_time, self._lanes.next_release]

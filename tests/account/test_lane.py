@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from itertools import pairwise
 from random import Random
@@ -44,9 +45,9 @@ def wishes(count: int, **options: object) -> list[Job]:
 
 async def drive(lane: Lane, jobs: list[Job]) -> list[Job]:
     await lane.open()
-    found = await lane.add(jobs)
-    await lane.run(lambda: not lane.jobs)
-    return found
+    lane.arrive(jobs)
+    await lane.run(lambda: not lane.busy)
+    return jobs
 
 
 async def test_every_job_succeeds_once_and_the_limit_is_never_exceeded() -> None:
@@ -309,9 +310,10 @@ async def test_cancelling_a_queued_job_costs_nothing_and_leaves_nothing() -> Non
     server = FakeServer(limit=1, seconds=30)
     lane = make_lane(server)
     await lane.open()
-    jobs = await lane.add(wishes(3))
+    jobs = wishes(3)
+    lane.arrive(jobs)
     async with anyio.create_task_group() as group:
-        group.start_soon(lane.run, lambda: not lane.jobs)
+        group.start_soon(lane.run, lambda: not lane.busy)
         await anyio.sleep(10)
         assert await jobs[2].cancel() is True
         assert await jobs[2].cancel() is False
@@ -326,7 +328,8 @@ async def test_leaving_a_wait_names_the_running_tasks(caplog: pytest.LogCaptureF
     server = FakeServer(limit=1, seconds=100)
     lane = make_lane(server)
     await lane.open()
-    jobs = await lane.add(wishes(2))
+    jobs = wishes(2)
+    lane.arrive(jobs)
     with caplog.at_level(logging.WARNING), anyio.move_on_after(10):
         await lane.run(lambda: False)
     assert "task_1 runs on" in caplog.text
@@ -339,7 +342,7 @@ async def test_an_interrupted_submission_is_finished_and_recorded() -> None:
     server = FakeServer(latency=4.0)
     lane = make_lane(server, make_book(ledger, durable=True))
     await lane.open()
-    await lane.add(wishes(1))
+    lane.arrive(wishes(1))
     with anyio.move_on_after(1):
         await lane.run(lambda: False)
     row = await ledger.get("job-0")
@@ -354,7 +357,7 @@ async def test_another_execution_polls_on_what_is_accepted() -> None:
     server = FakeServer(seconds=60)
     first = make_lane(server, make_book(ledger, durable=True))
     await first.open()
-    await first.add(wishes(2))
+    first.arrive(wishes(2))
     with anyio.move_on_after(10):
         await first.run(lambda: False)
     await first.book.aclose()
@@ -386,11 +389,12 @@ async def test_the_same_key_is_the_same_job_and_another_request_a_conflict() -> 
     await first.book.aclose()
     lane = make_lane(server, make_book(ledger, durable=True))
     await lane.open()
-    (again,) = await lane.add(wishes(1))
+    (again,) = wishes(1)
+    conflict = lane.arrive([wish("another", key="job-0")])
+    lane.arrive([again])
+    await lane.run(lambda: not lane.busy)
     assert (await again.outcome()).ok
-    with pytest.raises(KeyConflictError):
-        await lane.add([wish("another", key="job-0")])
-    await lane.run(lambda: True)
+    assert isinstance(conflict.error, KeyConflictError)
     assert server.posts == 1
 
 
@@ -420,13 +424,13 @@ async def test_lanes_of_one_account_share_its_slots_and_take_turns() -> None:
     big = Lane(account, book, LaneOptions(group="big"))
     small = Lane(account, book, LaneOptions(group="small"))
     await big.open()
-    await big.add([wish(f"big {n}") for n in range(20)])
+    big.arrive([wish(f"big {n}") for n in range(20)])
     await small.open()
-    await small.add([wish("small")])
+    small.arrive([wish("small")])
     finished: list[str] = []
 
     async def run(lane: Lane, name: str) -> None:
-        await lane.run(lambda: not lane.jobs)
+        await lane.run(lambda: not lane.busy)
         finished.append(name)
 
     async with anyio.create_task_group() as group:
@@ -451,11 +455,11 @@ async def test_a_lane_that_keeps_the_time_hands_it_on() -> None:
     short, long = Lane(account, book, LaneOptions()), Lane(account, book, LaneOptions())
     await short.open()
     await long.open()
-    await short.add([wish("short")])
-    await long.add([wish(f"long {n}") for n in range(3)])
+    short.arrive([wish("short")])
+    long.arrive([wish(f"long {n}") for n in range(3)])
     async with anyio.create_task_group() as group:
-        group.start_soon(short.run, lambda: not short.jobs)
-        group.start_soon(long.run, lambda: not long.jobs)
+        group.start_soon(short.run, lambda: not short.busy)
+        group.start_soon(long.run, lambda: not long.busy)
     assert len(server.made) == 4
 
 
@@ -469,14 +473,25 @@ async def test_an_ended_account_counts_nothing() -> None:
     assert server.peak == 5
 
 
+def after_acceptance(act: Callable[[], Awaitable[object]]) -> Callable[[Event], Awaitable[None]]:
+    """An event handler that does something once the first job runs."""
+    acts = [act]
+
+    async def handler(event: Event) -> None:
+        if isinstance(event, JobAccepted) and acts:
+            await acts.pop()()
+
+    return handler
+
+
 async def test_a_job_cancelled_by_another_process_is_not_sent() -> None:
     ledger = MemoryLedger()
     server = FakeServer(limit=1)
-    lane = make_lane(server, make_book(ledger, durable=True))
-    await lane.open()
-    jobs = await lane.add(wishes(2))
-    await ledger.end("job-1", Ending(OutcomeStatus.CANCELLED, at=1.0))
-    await lane.run(lambda: not lane.jobs)
+    handler = after_acceptance(
+        lambda: ledger.end("job-1", Ending(OutcomeStatus.CANCELLED, at=1.0))
+    )
+    lane = make_lane(server, make_book(ledger, durable=True), on_event=handler)
+    jobs = await drive(lane, wishes(2))
     assert (await jobs[1].outcome()).status is OutcomeStatus.CANCELLED
     assert server.prompts() == Counter({"picture 0": 1})
 
@@ -484,25 +499,25 @@ async def test_a_job_cancelled_by_another_process_is_not_sent() -> None:
 async def test_a_request_replaced_by_another_process_is_sent_as_it_is_now() -> None:
     ledger = MemoryLedger()
     server = FakeServer(limit=1)
-    lane = make_lane(server, make_book(ledger, durable=True))
-    await lane.open()
-    jobs = await lane.add(wishes(2))
     edited = wish("edited", key="job-1").to_ledger(1.0)
-    await ledger.add([edited], replace_unsent=True)
-    await lane.run(lambda: not lane.jobs)
+    handler = after_acceptance(lambda: ledger.add([edited], replace_unsent=True))
+    lane = make_lane(server, make_book(ledger, durable=True), on_event=handler)
+    jobs = await drive(lane, wishes(2))
     assert all([(await job.outcome()).ok for job in jobs])
     assert server.prompts() == Counter({"picture 0": 1, "edited": 1})
 
 
-async def test_an_ambiguous_job_resolved_by_another_process_is_polled_on() -> None:
+async def test_a_job_accepted_by_another_process_is_polled_on() -> None:
     ledger = MemoryLedger()
     server = FakeServer(limit=1)
-    lane = make_lane(server, make_book(ledger, durable=True))
-    await lane.open()
-    jobs = await lane.add(wishes(2))
-    await ledger.intent("job-1", "elsewhere", at=1.0)
-    await ledger.accepted("job-1", "elsewhere", "task_1", at=2.0)
-    await lane.run(lambda: not lane.jobs)
+
+    async def accept_elsewhere() -> None:
+        await ledger.intent("job-1", "elsewhere", at=1.0)
+        await ledger.accepted("job-1", "elsewhere", "task_1", at=2.0)
+
+    handler = after_acceptance(accept_elsewhere)
+    lane = make_lane(server, make_book(ledger, durable=True), on_event=handler)
+    jobs = await drive(lane, wishes(2))
     outcome = await jobs[1].outcome()
     assert outcome.ok
     assert outcome.task_id == "task_1"

@@ -247,13 +247,6 @@ def test_statistics_tell_use_of_the_slots_and_the_age_of_the_queue() -> None:
     assert (now.accepted, now.refused, now.polls, now.limit) == (4, 0, 0, 4)
 
 
-def test_expected_seconds_follow_what_was_seen() -> None:
-    state = account(expected_seconds=lambda _: (10.0, 30.0))
-    assert state.expected_seconds("model") == 20.0
-    state.durations.load({"model": [7.0] * 8})
-    assert state.expected_seconds("model") == 7.0
-
-
 def test_representations_show_the_counts_and_no_payload() -> None:
     state = account()
     only = Entry(key="job", model="m", group=None, lane="lane", payload="secret")
