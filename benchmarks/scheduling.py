@@ -159,6 +159,8 @@ class Plan:
     rivals: Sequence[str] = tuple(RIVALS)
     rival_mixes: Sequence[str] = tuple(MIXES)
     rival_limits: Sequence[int] = (5, 20, 50)
+    changing_mixes: Sequence[str] = tuple(MIXES)
+    changing_bodies: Sequence[bool] = (False, True)
     changing_rivals: Sequence[str] = (
         "semaphore, limit known",
         "guess 5C, exponential backoff",
@@ -193,6 +195,8 @@ SHORT = Plan(
     rivals=("semaphore, limit known", "guess 5C, exponential backoff"),
     rival_mixes=("NB", "MIX"),
     rival_limits=(20,),
+    changing_mixes=("NB", "SD"),
+    changing_bodies=(True,),
     changing_rivals=(),
 )
 FULL = Plan()
@@ -202,7 +206,10 @@ def _print(title: str, rows: Sequence[tuple[str, Key]], results: Results) -> Non
     cells = []
     for name, key in rows:
         figures = results.mean(key)
-        cells.append([name, *(figures[column] for column in COLUMNS)])
+        steady = isinstance(key[1].limit, int) and key[1].others == Scenario().others
+        cells.append(
+            [name, *(figures[each] if steady or each != "by_bound" else None for each in COLUMNS)]
+        )
     table(title, ["", *COLUMNS.values()], cells)
 
 
@@ -225,8 +232,8 @@ def _steady_tables(plan: Plan) -> list[tuple[str, list[tuple[str, Key]]]]:
 def _other_tables(plan: Plan) -> list[tuple[str, list[tuple[str, Key]]]]:
     changing: list[tuple[str, Key]] = []
     for change in CHANGES:
-        for mix in plan.mixes:
-            for body in plan.bodies:
+        for mix in plan.changing_mixes:
+            for body in plan.changing_bodies:
                 name = f"{change}  {mix}  {OURS}{', 429 tells' if body else ''}"
                 changing.append((name, (OURS, plan.changing(change, mix, body=body))))
             if mix in plan.rival_mixes:
@@ -265,8 +272,8 @@ def _goals(plan: Plan) -> list[Goal]:
     def changing(change: str) -> list[Key]:
         return [
             (OURS, plan.changing(change, mix, body=body))
-            for mix in plan.mixes
-            for body in plan.bodies
+            for mix in plan.changing_mixes
+            for body in plan.changing_bodies
         ]
 
     every = [key for mix in plan.mixes for key in steady(mix)]

@@ -128,7 +128,7 @@ class _Feeder:
         except InvalidRequestError as error:
             self._stream.put(_refused(key, index, None, error))
             return True
-        job = Job(request, key=key, index=index, max_wait=self._max_wait)
+        job = Job(request, key=key, index=index, batch=known, max_wait=self._max_wait)
         await self._room()
         try:
             await self._lane.add([job])

@@ -41,6 +41,7 @@ class Job:
         "_done",
         "_outcome",
         "accepted_at",
+        "batch",
         "body",
         "body_hash",
         "cost",
@@ -71,6 +72,7 @@ class Job:
         tags: Mapping[str, str] | None = None,
         meta: JsonObject | None = None,
         index: int | None = None,
+        batch: bool = False,
         max_wait: float | None = None,
         max_queue_wait: float | None = None,
     ) -> None:
@@ -80,6 +82,8 @@ class Job:
         self.group: str = "" if group is None else group
         self.priority = priority
         self.index = index
+        self.batch = batch
+        """One of a list that is known as a whole: the longest may go first."""
         self.max_wait = max_wait
         self.max_queue_wait = max_queue_wait
         self.meta: JsonObject = {**(meta or {}), "tags": dict(tags)} if tags else dict(meta or {})

@@ -406,6 +406,7 @@ class Lane:
             priority=job.priority,
             lane=self,
             payload=job,
+            batch=job.batch,
         )
         self.jobs[job.key] = job
         self.book.live[job.key] = job

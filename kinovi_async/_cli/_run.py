@@ -250,6 +250,7 @@ class Run:
             line.request,
             key=line.key,
             meta=meta,
+            batch=True,
             max_wait=self._options.max_wait,
         )
 
