@@ -74,12 +74,12 @@ def examples(session: nox.Session) -> None:
     """Every example, as a user would run it, against the simulator."""
     session.install(".[all]")
     out = Path(session.create_tmp()) / "out"
-    shutil.rmtree(out, ignore_errors=True)
+    shutil.rmtree(out.parent, ignore_errors=True)
     run = ["kinovi", "run", "examples/batch.jsonl", "-o", str(out), "--simulate"]
     session.run(*run)
     session.run(*run)
-    for script in sorted(Path("examples").glob("*.py")):
-        session.run("python", str(script), "--simulate")
+    session.run("python", "examples/bulk.py", "--simulate", "-o", str(out.parent / "bulk"))
+    session.run("python", "examples/service.py", "--simulate")
 
 
 @nox.session

@@ -41,7 +41,7 @@ class Effort(NamedTuple):
 
 
 SHORT = Effort(polls=200, rounds=2, seconds=2.0, streamed=20_000, runs=2)
-FULL = Effort(polls=2_000, rounds=5, seconds=20.0, streamed=1_000_000, runs=7)
+FULL = Effort(polls=500, rounds=20, seconds=20.0, streamed=1_000_000, runs=7)
 
 
 def child(module: str, *arguments: object) -> dict[str, object]:

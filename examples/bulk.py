@@ -9,7 +9,6 @@ Without --simulate it uses KINOVI_API_KEY and the real API.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import anyio
@@ -34,13 +33,16 @@ def requests() -> list[tuple[str, Request]]:
 
 async def run(client: AsyncKinovi, out: Path) -> None:
     """Streams the outcomes and saves each picture as soon as it is there."""
+    saved = {path.name async for path in anyio.Path(out).iterdir()}
     async with client.stream_batch(requests(), budget=500) as outcomes:
         async for outcome in outcomes:
-            if not outcome.ok or outcome.record is None:
+            if not outcome.ok:
                 print(f"{outcome.key}: {outcome.status} - {outcome.error}")
                 continue
+            if any(name.startswith(f"{outcome.task_id}_") for name in saved):
+                continue  # by an earlier run
             try:
-                paths = await client.download(outcome.record, out)
+                paths = await client.download(outcome, out)
             except DownloadError as error:
                 print(f"{outcome.key}: paid for, but not saved yet - {error}")
             else:
@@ -71,9 +73,8 @@ async def main(*, simulate: bool, out: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulate", action="store_true")
-    parser.add_argument("-o", "--out", type=Path)
+    parser.add_argument("-o", "--out", type=Path, default=Path("bulk-pictures"))
     given = parser.parse_args()
-    where = given.out or Path(tempfile.mkdtemp(prefix="kinovi-bulk-"))
-    where.mkdir(parents=True, exist_ok=True)
-    anyio.run(lambda: main(simulate=given.simulate, out=where))
-    print(f"pictures are in {where}")
+    given.out.mkdir(parents=True, exist_ok=True)
+    anyio.run(lambda: main(simulate=given.simulate, out=given.out))
+    print(f"pictures are in {given.out}")

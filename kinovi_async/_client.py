@@ -408,6 +408,9 @@ class AsyncKinovi:
         `cancelled` with that error.
         """
         self._check_open()
+        if isinstance(requests, Request | Mapping | str):
+            msg = "a batch is a list (or any iterable) of requests, not one request"
+            raise ConfigurationError(msg)
         if ledger is None:
             book, owned = self._shared.book, False
         else:
@@ -469,12 +472,14 @@ class AsyncKinovi:
 
     async def download(
         self,
-        record: TaskRecord,
+        record: TaskRecord | Outcome,
         directory: str | PathLike[str],
         *,
         name_template: str = "{task_id}_{n}{ext}",
     ) -> list[Path]:
-        """Saves every output of a record below `directory`; answers the paths, in order.
+        """Saves every output of a record, or of an outcome's, below `directory`.
+
+        Answers the paths, in the outputs' order.
 
         Never overwrites a file, never writes outside `directory`, never sends the key.
 
@@ -485,6 +490,8 @@ class AsyncKinovi:
         from ._downloads import save_outputs
 
         self._check_open()
+        if isinstance(record, Outcome):
+            record = record.result()
         if record.status is TaskStatus.FAIL:
             raise failure_of(record)
         saved = await save_outputs(

@@ -40,7 +40,10 @@ def check_interval(interval: tuple[float, float]) -> tuple[float, float]:
     Raises:
         ConfigurationError: not two positive numbers in order.
     """
-    low, high = interval
+    try:
+        low, high = interval
+    except TypeError:
+        low = high = math.nan
     if not (0 < low <= high < math.inf):
         msg = f"poll_interval must be (low, high) seconds with 0 < low <= high, not {interval}"
         raise ConfigurationError(msg)

@@ -29,7 +29,9 @@ def test_the_bulk_script_saves_every_picture_once_over_two_runs(tmp_path: Path) 
     pictures = {path.name for path in tmp_path.glob("*.png")}
     assert len(pictures) == 16
     assert first.count(".png") == 16
-    assert "succeeded" not in first
+    second = run("bulk.py", "--simulate", "-o", str(tmp_path))
+    assert second.splitlines() == [f"pictures are in {tmp_path}"]
+    assert {path.name for path in tmp_path.glob("*.png")} == pictures
 
 
 def test_the_service_serves_its_customer_before_the_import_ends() -> None:

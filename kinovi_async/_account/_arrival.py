@@ -41,6 +41,8 @@ class Arrival:
         """Nobody waits for `done`: the handles must tell what went wrong."""
         self.done = anyio.Event()
         self.error: KinoviError | None = None
+        for job in jobs:
+            job.arrival = self
 
     def price(self, lane: Lane, *, check: bool = True) -> None:
         """Sets what the jobs are expected to cost.
@@ -79,6 +81,8 @@ async def enter(lane: Lane, arrival: Arrival) -> None:
             _tell(lane, arrival.jobs, error)
     finally:
         lane.arriving.discard(arrival)
+        for job in arrival.jobs:
+            job.arrival = None
         arrival.done.set()
         lane.changed()
         lane.account.pump()
@@ -140,6 +144,8 @@ async def _no_longer_sending(lane: Lane, row: JobRow) -> JobRow:
 
 async def _drive(lane: Lane, job: Job, row: JobRow) -> None:
     job.body_hash = row.body_hash
+    if row.body == job.body:
+        job.body = row.body  # one copy of each queued request, not two
     entry = lane.track(job)
     now = anyio.current_time()
     if row.state is JobState.ACCEPTED:

@@ -177,7 +177,9 @@ async def leave_behind(lane: Lane) -> None:
     """Gives up what is left when a lane ends: nobody drives it any more."""
     for arrival in list(lane.arriving):  # never began
         for job in arrival.jobs:
+            job.arrival = None
             job.settle(_left_behind(lane, job))
+        arrival.done.set()
     for job in list(lane.followers):
         job.settle(_left_behind(lane, job))
     lane.followers.clear()

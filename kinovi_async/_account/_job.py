@@ -24,6 +24,7 @@ from .._scheduling import Entry
 from ._error_json import error_from_json
 
 if TYPE_CHECKING:
+    from ._arrival import Arrival
     from ._lane import Lane
 
 __all__ = ["Job", "outcome_of"]
@@ -41,6 +42,7 @@ class Job:
         "_done",
         "_outcome",
         "accepted_at",
+        "arrival",
         "batch",
         "body",
         "body_hash",
@@ -96,6 +98,8 @@ class Job:
         self.accepted_at: float | None = None
         """anyio's clock."""
         self.lane: Lane | None = None
+        self.arrival: Arrival | None = None
+        """While it is on its way through the ledger."""
         self.leader: Job | None = None
         """The handle under which the same key is driven; this one only tells."""
         self.sending = False
@@ -190,6 +194,8 @@ class Job:
         """
         from ._ending import cancel_job
 
+        if self.arrival is not None:
+            await self.arrival.done.wait()
         if self.leader is not None:
             return await self.leader.cancel()
         return self.lane is not None and not self.done and await cancel_job(self.lane, self)

@@ -13,6 +13,7 @@ import inspect
 import itertools
 import logging
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ class Lane:
         """Their key is driven under another handle."""
         self.arriving: set[Arrival] = set()
         """On their way through the ledger."""
+        self._door: deque[Arrival] = deque()
         self.stopped: KinoviError | None = None
         """Why nothing more is submitted."""
         self.paused: KinoviError | None = None
@@ -358,13 +360,17 @@ class Lane:
         arrival = Arrival(jobs, rerun=rerun, replace_unsent=replace_unsent)
         arrival.price(self, check=check_price)
         self.arriving.add(arrival)
-
-        async def run() -> None:
-            with anyio.CancelScope(shield=True):
-                await enter(self, arrival)
-
-        self.begin(run)
+        self._door.append(arrival)
+        if len(self._door) == 1:
+            self.begin(self._let_in)
         return arrival
+
+    async def _let_in(self) -> None:
+        # One after the other: the order of arrival is the order in the queue.
+        with anyio.CancelScope(shield=True):
+            while self._door:
+                await enter(self, self._door[0])
+                self._door.popleft()
 
     async def add(
         self,

@@ -19,6 +19,7 @@ from .._errors import (
     InsufficientCreditsError,
     KinoviError,
     LedgerError,
+    NotFoundError,
     PermissionDeniedError,
     RateLimitError,
 )
@@ -55,6 +56,8 @@ MAX_UNSENT = 5
 # Unclear answers in a row after which nothing more is submitted: an outage must not
 # turn a whole batch ambiguous.
 MAX_AMBIGUOUS = 3
+# Seconds, for polls every 3 s, until a job that the budget does not cover tries again.
+BUDGET_DELAY = 3.0
 # Waits before a submission is sent again, in seconds for polls every 3 s.
 FIRST_DELAY, MAX_DELAY = 1.0, 30.0
 
@@ -91,7 +94,7 @@ async def _submit(lane: Lane, job: Job) -> None:
     if intent.permission is Permission.GRANTED:
         await _send(lane, job, intent.attempt)
     elif intent.permission is Permission.OVER_BUDGET:
-        await _stop_at(lane, job, _over_budget(lane, job))
+        await _over_budget(lane, job)
     else:
         await _taken(lane, job)
 
@@ -123,11 +126,19 @@ async def _post(lane: Lane, job: Job) -> SubmitResult:
     return result
 
 
-def _over_budget(lane: Lane, job: Job) -> BudgetExceededError:
-    return BudgetExceededError(
+async def _over_budget(lane: Lane, job: Job) -> None:
+    """Stops, unless what is reserved now may still come free: a refusal, a failed task."""
+    assert job.entry is not None  # noqa: S101 - see submit
+    if lane.running or any(other.sending for other in lane.jobs.values()):
+        wait = BUDGET_DELAY * lane.account.second
+        lane.account.state.returned(job.entry, anyio.current_time(), wait)
+        await _gone_if_stopped(lane, job)
+        return
+    error = BudgetExceededError(
         f"the budget of {lane.options.budget} credits does not cover job {job.key} "
         f"({job.cost} credits)"
     )
+    await _stop_at(lane, job, error)
 
 
 async def _taken(lane: Lane, job: Job) -> None:
@@ -211,7 +222,8 @@ async def _refused(lane: Lane, job: Job, error: RateLimitError) -> None:
 
 async def _rejected(lane: Lane, job: Job, error: KinoviError) -> None:
     assert job.entry is not None  # noqa: S101 - see submit
-    stops = AuthenticationError | InsufficientCreditsError | PermissionDeniedError
+    # createTask documents no 404: the address is wrong, for every job alike.
+    stops = AuthenticationError | InsufficientCreditsError | PermissionDeniedError | NotFoundError
     if isinstance(error, stops):
         # It concerns the account, not this request, which may well be sent later.
         await lane.book.ledger.refused(job.key, lane.book.execution)

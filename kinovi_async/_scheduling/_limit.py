@@ -234,10 +234,9 @@ class LimitLearner:
         self._estimate_at = now + ESTIMATE_GAP * self._scale
         self._streak = 0
         self._tokens = max(0.0, self._tokens - 1)
-        if entry.knock:
-            if entry.sent_at >= self._missed_at:  # not of the same volley as the last one
-                self._misses += 1
-                self._missed_at = now
+        if entry.knock and entry.sent_at >= self._missed_at:  # not of the last one's volley
+            self._misses += 1
+            self._missed_at = now
         self._paced_until = max(self._paced_until, now) + PACE * self._scale
         paced = self._paced_until - BURST * PACE * self._scale
         self._knock_at = max(self._knock_at, paced, now + self._gap(), now + retry_after)

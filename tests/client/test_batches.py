@@ -13,12 +13,14 @@ import pytest
 from kinovi_async import (
     AsyncKinovi,
     BudgetExceededError,
+    ConfigurationError,
     Event,
     InsufficientCreditsError,
     InvalidRequestError,
     JobAccepted,
     KeyConflictError,
     NanoBanana2,
+    NotFoundError,
     OutcomeStatus,
     TaskFailedError,
 )
@@ -284,3 +286,23 @@ async def test_events_of_a_batch_are_told(client: AsyncKinovi) -> None:
 
     await client.run_batch(cats(2), on_event=note)
     assert sum(isinstance(event, JobAccepted) for event in events) == 2
+
+
+async def test_one_request_is_no_batch(client: AsyncKinovi) -> None:
+    for mistake in (cats(1)[0], {"model": "nanobanana2", "inputs": {"prompt": "x"}}):
+        with pytest.raises(ConfigurationError, match="a list"):
+            await client.run_batch(mistake)  # type: ignore[arg-type]
+
+
+async def test_a_budget_is_used_as_far_as_it_goes(client: AsyncKinovi, api: Api) -> None:
+    """A refused submission frees what it had reserved; the budget is not spent by it."""
+    outcomes = await client.run_batch(cats(20), budget=100)
+    assert sum(o.ok for o in outcomes) == 6
+    assert api.simulator.books.spent == 90
+
+
+async def test_a_wrong_address_rejects_nothing(api: Api) -> None:
+    async with api.client(base_url="http://localhost/wrong") as client:
+        outcomes = await client.run_batch(cats(5))
+    assert {o.status for o in outcomes} == {OutcomeStatus.CANCELLED}
+    assert all(isinstance(o.error, NotFoundError) for o in outcomes)

@@ -132,6 +132,7 @@ async def test_a_demo_task_can_be_read_with_the_demo_key(api: Api) -> None:
         {"max_in_flight": 0},
         {"poll_interval": (5, 3)},
         {"poll_interval": (0, 3)},
+        {"poll_interval": 3},
         {"api_key": "sk with space"},
         {"api_key": ""},
     ],

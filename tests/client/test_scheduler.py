@@ -311,3 +311,13 @@ async def test_a_ledger_that_breaks_ends_the_scheduler_and_names_the_paid_task(
                 await scheduler.submit(cat(2))
     (paid,) = api.simulator.books.accepted
     assert f"became task {paid.task_id}" in caplog.text
+
+
+async def test_a_job_can_be_cancelled_right_after_submit_nowait(
+    client: AsyncKinovi, api: Api
+) -> None:
+    async with JobScheduler(client, max_in_flight=1) as scheduler:
+        scheduler.submit_nowait(cat(1))
+        second = scheduler.submit_nowait(cat(2))
+        assert await second.cancel()
+    assert api.simulator.books.accepted_per_prompt() == {"cat 1": 1}

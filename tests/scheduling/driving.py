@@ -39,8 +39,9 @@ def entry(
     lane: Hashable = "lane",
     priority: int = 0,
     model: str = "model",
+    batch: bool = False,
 ) -> Entry:
-    return Entry(key=key, model=model, group=group, lane=lane, priority=priority)
+    return Entry(key=key, model=model, group=group, lane=lane, priority=priority, batch=batch)
 
 
 def enqueue(state: AccountState, *entries: Entry, now: float = 0.0) -> None:
@@ -82,6 +83,7 @@ def leftovers(state: AccountState) -> list[str]:
         "queue levels": len(queue._levels),
         "queue ready": len(queue._ready) + len(queue._ready._heap),
         "queued": len(queue),
+        "running": len(state._running),
         "polls": len(polls) + len(polls._due._heap),
         "unclear": len(state._unclear) + len(state._unclear._heap),
         "groups": len(state._census._groups),

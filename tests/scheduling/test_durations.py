@@ -71,3 +71,40 @@ def test_what_one_run_exports_comes_before_what_the_next_has_seen() -> None:
     second.add("a", 3.0)
     second.load(json.loads(json.dumps(first.export())))
     assert second.export() == {"a": [1.0, 3.0], "b": [2.0]}
+
+
+def test_the_lower_duration_is_the_5th_percentile_and_unknown_until_eight_are_known() -> None:
+    durations = Durations(typical)
+    for seconds in (5.0, 9.0, 8.0, 7.0, 6.0, 9.0, 9.0):
+        durations.add("known", seconds)
+    assert durations.lower("known") == 0.0
+    durations.add("known", 9.0)
+    assert durations.lower("known") == 5.0
+    for seconds in range(1, 93):
+        durations.add("known", 100.0 + seconds)
+    assert durations.lower("known") == 9.0
+
+
+def test_a_sample_tells_how_many_of_those_running_have_ended_later() -> None:
+    durations = Durations()
+    assert durations.sample("model") is None
+    for seconds in (10.0, 20.0, 30.0, 40.0):
+        durations.add("model", seconds)
+    sample = durations.sample("model")
+    assert sample is not None
+    assert sample.share_ended(0.0, 9.0) == 0.0
+    # Half a task more than are known, since one may always take longer still.
+    assert sample.share_ended(0.0, 20.0) == pytest.approx(2 / 4.5)
+    assert sample.share_ended(20.0, 30.0) == pytest.approx(1 / 2.5)
+    assert sample.share_ended(20.0, 20.0) == 0.0
+    assert sample.share_ended(40.0, 1000.0) == 0.0
+
+
+def test_a_sample_forgets_the_oldest_first_whatever_its_size() -> None:
+    durations = Durations()
+    durations.add("model", 500.0)
+    for _ in range(RECENT):
+        durations.add("model", 1.0)
+    sample = durations.sample("model")
+    assert sample is not None
+    assert sample.by_size == [1.0] * RECENT

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from kinovi_async._scheduling import AccountState, Entry
@@ -43,6 +45,74 @@ def test_polls_come_within_the_interval_after_acceptance_and_after_each_answer(
     assert all(low - 1e-9 <= wait <= high + 1e-9 for wait in waits)
     if low < high:
         assert max(waits) - min(waits) > 0.5 * (high - low)
+
+
+class TestKnownDurations:
+    """Once eight durations of a model are known, no poll is wasted on tasks too young to have ended."""
+
+    def polls(self, state: AccountState, task: Entry, now: float, count: int) -> list[float]:
+        times = []
+        for _ in range(count):
+            now = next_poll(state, now)
+            times.append(now)
+            state.polled(task, now)
+        return times
+
+    def test_the_first_poll_waits_for_the_age_at_which_the_first_tasks_end(self) -> None:
+        state = account()
+        state.durations.load({"model": [float(seconds) for seconds in range(61, 181)]})
+        first, *later = self.polls(state, running_task(state), 0.0, 10)
+        assert 66.0 <= first <= 68.0
+        assert 3.0 <= later[0] - first <= 5.0
+
+    def test_a_task_polled_already_waits_as_well(self) -> None:
+        state = account()
+        task = running_task(state)
+        (early,) = self.polls(state, task, 0.0, 1)
+        assert early <= 5.0
+        state.durations.load({"model": [60.0] * 8})
+        state.polled(task, early)
+        assert 60.0 <= next_poll(state, early) <= 62.0
+
+    def test_seven_are_not_enough(self) -> None:
+        state = account()
+        state.durations.load({"model": [60.0] * 7})
+        assert next_poll_of_new_task(state) <= 5.0
+
+    def test_the_minimum_stands_for_the_shortest_tasks(self) -> None:
+        state = account()
+        state.durations.load({"model": [0.5] * 8})
+        assert 3.0 <= next_poll_of_new_task(state) <= 5.0
+
+    def test_an_adopted_task_that_is_old_enough_is_polled_soon(self) -> None:
+        state = account()
+        state.durations.load({"model": [60.0] * 8})
+        task = entry("task")
+        state.adopt(task, 100.0, age=500.0)
+        assert 103.0 <= next_poll(state, 100.0) <= 105.0
+
+    def test_the_fallback_of_a_webhook_waits_as_well(self) -> None:
+        state = account()
+        state.durations.load({"model": [60.0] * 8})
+        running_task(state, webhook=True)
+        assert 60.0 <= next_poll(state, 0.0) <= 70.0
+
+    def test_tasks_that_end_in_step_are_polled_at_nearly_the_minimum(self) -> None:
+        state = account()
+        state.durations.load({"model": [8.0 + number / 25 for number in range(100)]})
+        times = self.polls(state, running_task(state), 0.0, 2)
+        assert 3.0 <= times[1] - times[0] <= 3.5
+
+    def test_tasks_that_end_one_by_one_are_not(self) -> None:
+        state = account()
+        state.durations.load({"model": [60.0 + number for number in range(120)]})
+        times = self.polls(state, running_task(state), 0.0, 12)
+        assert max(after - before for before, after in pairwise(times)) > 4.0
+
+
+def next_poll_of_new_task(state: AccountState) -> float:
+    running_task(state)
+    return next_poll(state, 0.0)
 
 
 def test_a_poll_without_an_answer_is_not_handed_out_again() -> None:

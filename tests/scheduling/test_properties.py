@@ -30,6 +30,12 @@ refusals = st.builds(
 some = st.randoms(use_true_random=False)
 
 
+def line_of(entry: Entry) -> tuple[object, ...]:
+    """Among the entries with the same, arrival decides."""
+    model = entry.model if entry.batch else None
+    return (entry.lane, entry.priority, entry.group, entry.batch, model)
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Drives one account with every event it knows, next to the plainest book of its own."""
 
@@ -112,13 +118,25 @@ class AnyOrder(RuleBasedStateMachine):
     # Jobs
 
     @precondition(lambda self: self.lanes)
-    @rule(pick=some, count=st.integers(1, 8), priority=st.integers(-1, 1), group=st.integers(0, 3))
-    def queue(self, pick: Random, count: int, priority: int, group: int) -> None:
+    @rule(
+        pick=some,
+        count=st.integers(1, 8),
+        priority=st.integers(-1, 1),
+        group=st.integers(0, 3),
+        batch=st.booleans(),
+    )
+    def queue(self, pick: Random, count: int, priority: int, group: int, *, batch: bool) -> None:
         name = pick.choice(sorted(self.lanes))
         for _ in range(count):
             self.made += 1
-            key = str(self.made)
-            new = Entry(key=key, model="m", group=group, lane=name, priority=priority)
+            new = Entry(
+                key=str(self.made),
+                model=pick.choice(["m", "n"]),
+                group=group,
+                lane=name,
+                priority=priority,
+                batch=batch,
+            )
             self.account.enqueue(new, self.now)
             self.entries.append(new)
 
@@ -170,8 +188,8 @@ class AnyOrder(RuleBasedStateMachine):
                 if not isinstance(other.lane, str) or not self.may_submit(other.lane):
                     continue
                 assert other.priority <= each.priority
-                if (other.priority, other.group) == (each.priority, each.group):
-                    assert other.lane != each.lane or other.order >= each.order
+                if line_of(other) == line_of(each):
+                    assert other.order >= each.order
             each.state = State.SUBMITTING
 
     # Answers
@@ -297,6 +315,7 @@ scenarios = st.builds(
     max_in_flight=st.none() | st.integers(1, 30),
     remembered_limit=st.none() | st.integers(1, 60),
     says_seconds=st.booleans(),
+    batch=st.booleans(),
     groups=st.integers(1, 5),
     seed=st.integers(0, 9999),
     checked=st.just(True),

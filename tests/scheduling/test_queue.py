@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from types import FrameType
+from typing import ClassVar
 
 import pytest
 
@@ -309,3 +310,71 @@ def test_a_queued_job_takes_less_than_a_kilobyte(make: Callable[[int], Entry]) -
     finally:
         tracemalloc.stop()
     assert (after - before) / size < (1000 if make is one_group else 2000)
+
+
+class TestBatch:
+    """Entries of a list known in full: the longest expected first, between models."""
+
+    TYPICAL: ClassVar = {"short": (8.0, 12.0), "middle": (30.0, 90.0), "long": (60.0, 180.0)}
+
+    @pytest.fixture
+    def state(self) -> AccountState:
+        return account("lane", "other", max_in_flight=1, expected_seconds=self.TYPICAL.get)
+
+    def batch(self, *models: str, group: str = "batch", lane: str = "lane") -> list[Entry]:
+        return [
+            entry(f"{model} {number}", model=model, group=group, lane=lane, batch=True)
+            for number, model in enumerate(models)
+        ]
+
+    def test_longer_models_go_first_and_each_in_order_of_arrival(self, state: AccountState) -> None:
+        enqueue(state, *self.batch("short", "long", "middle", "short", "long"))
+        assert order_of_service(state) == ["long 1", "long 4", "middle 2", "short 0", "short 3"]
+
+    def test_what_is_learned_counts_more_than_what_is_typical(self, state: AccountState) -> None:
+        state.durations.load({"long": [5.0] * 8})
+        enqueue(state, *self.batch("long", "short"))
+        assert order_of_service(state) == ["short 1", "long 0"]
+
+    def test_the_order_follows_what_is_learned_meanwhile(self, state: AccountState) -> None:
+        enqueue(state, *self.batch("middle", "long", "middle", "long"))
+        assert run_one(state).key == "long 1"
+        state.durations.load({"long": [5.0] * 8})
+        assert order_of_service(state) == ["middle 0", "middle 2", "long 3"]
+
+    def test_a_model_nothing_is_known_of_may_be_the_longest(self, state: AccountState) -> None:
+        enqueue(state, *self.batch("long", "unheard-of"))
+        assert order_of_service(state) == ["unheard-of 1", "long 0"]
+
+    def test_a_refused_job_keeps_its_place(self, state: AccountState) -> None:
+        enqueue(state, *self.batch("short", "long", "long"))
+        (first,) = submitted(state)
+        state.refused(first, 0.1, FULL)
+        assert order_of_service(state, 10.0) == ["long 1", "long 2", "short 0"]
+
+    def test_other_groups_and_priorities_are_not_overtaken(self, state: AccountState) -> None:
+        enqueue(state, entry("urgent", model="short", priority=1))
+        enqueue(state, entry("web", model="short", group="web"))
+        enqueue(state, *self.batch("short", "long", "long"))
+        assert order_of_service(state) == ["urgent", "web", "long 1", "long 2", "short 0"]
+
+    def test_a_batch_overtakes_nothing_of_its_group_that_came_one_by_one(
+        self, state: AccountState
+    ) -> None:
+        enqueue(state, entry("before", model="short", group="batch"))
+        enqueue(state, *self.batch("short", "long"))
+        enqueue(state, entry("after", model="long", group="batch"))
+        assert order_of_service(state) == ["before", "long 1", "short 0", "after"]
+
+    def test_entries_that_are_no_batch_keep_their_order(self, state: AccountState) -> None:
+        enqueue(state, entry("0", model="short"), entry("1", model="long"))
+        assert order_of_service(state) == ["0", "1"]
+
+    def test_entries_withdrawn_or_drained_leave_nothing_behind(self, state: AccountState) -> None:
+        made = self.batch("short", "long", "long", "middle")
+        enqueue(state, *made)
+        assert state.withdraw(made[1])
+        assert state.withdraw(made[3])
+        assert state.statistics().queued == 2
+        assert state.remove_lane("lane") == [made[0], made[2]]
+        assert leftovers(state) == []

@@ -12,27 +12,49 @@ from .model import Figures, Scenario, Steps, simulate
 SHARED: Steps = [(60.0 * step, (7 * step) % 13) for step in range(200)]
 """Other programs that want 0 to 12 slots, changing every minute."""
 
-SEEDS = {"NB": range(1, 7), "MJ": (1,), "SD": (1,), "MIX": (1,)}
+SEEDS = {"NB": range(1, 7), "MJ": (1, 2), "SD": (1, 2), "MIX": (1, 2)}
 
 
 @pytest.mark.parametrize("limit", [20, 50])
 @pytest.mark.parametrize(
-    ("mix", "slot_use"), [("NB", 0.93), ("MJ", 0.965), ("SD", 0.98), ("MIX", 0.955)]
+    ("mix", "slot_use", "makespan", "polls"),
+    [
+        ("NB", 0.93, 1.09, 0.95),
+        ("MJ", 0.965, 1.04, 0.65),
+        ("SD", 0.98, 1.03, 0.55),
+        ("MIX", 0.955, 1.05, 0.65),
+    ],
 )
-def test_an_unknown_limit_is_used_up(mix: str, slot_use: float, limit: int) -> None:
+def test_an_unknown_limit_is_used_up(
+    mix: str, slot_use: float, makespan: float, polls: float, limit: int
+) -> None:
     # Ten-second jobs start in step and run in waves, which makes single runs differ.
-    runs = [simulate(Scenario(mix=mix, limit=limit, seed=seed)) for seed in SEEDS[mix]]
+    runs = [
+        simulate(Scenario(mix=mix, limit=limit, seed=seed, body="full" if seed % 2 else "none"))
+        for seed in SEEDS[mix]
+    ]
     assert mean(run.slot_use for run in runs) >= slot_use
+    assert mean(run.by_oracle for run in runs) <= makespan
     for figures in runs:
+        assert figures.polls_by_fixed <= polls
         assert_within_limits(figures, limit)
+
+
+@pytest.mark.parametrize("limit", [20, 50])
+def test_a_mixed_batch_known_in_full_ends_sooner_with_the_longest_first(limit: int) -> None:
+    known, unknown = (
+        simulate(Scenario(mix="MIX", limit=limit, batch=batch)) for batch in (True, False)
+    )
+    assert known.by_bound <= 1.07
+    assert known.by_bound < unknown.by_bound
+    assert_within_limits(known, limit)
 
 
 def assert_within_limits(figures: Figures, limit: int) -> None:
     assert figures.refusals_per_job <= 0.6
     assert figures.overtaking_p95 <= 5
     assert figures.first_refusals <= limit
-    # Two a second, and what was saved up for bursts and for the start.
-    assert figures.refusals_per_second <= 2 + (10 + 16) / 30
+    assert figures.refusals_per_second <= 2
     assert figures.closest_polls >= 3.0
     assert figures.seen_after_mean <= 2.6
     assert figures.seen_after_p95 <= 5.0
@@ -44,7 +66,7 @@ def test_a_small_account_is_not_asked_more_often(mix: str, limit: int) -> None:
     figures = simulate(Scenario(mix=mix, limit=limit, jobs=300))
     assert figures.refusals_per_job <= 0.65
     assert figures.first_refusals <= limit
-    assert figures.slot_use >= {"NB": 0.78, "SD": 0.97}[mix]
+    assert figures.slot_use >= {"NB": 0.85, "SD": 0.97}[mix]
     assert figures.overtaking_p95 <= 5
 
 
@@ -64,13 +86,11 @@ CHANGES = {
 
 @pytest.mark.parametrize("body", ["none", "full"])
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize(("mix", "slot_use"), [("NB", 0.89), ("MIX", 0.92)])
-def test_a_limit_that_changes_is_followed(
-    mix: str, slot_use: float, change: str, body: str
-) -> None:
+@pytest.mark.parametrize("mix", ["NB", "SD", "MIX"])
+def test_a_limit_that_changes_is_followed(mix: str, change: str, body: str) -> None:
     scenario = replace(CHANGES[change], mix=mix, body="full" if body == "full" else "none")
     figures = simulate(scenario)
-    assert figures.slot_use >= slot_use
+    assert figures.slot_use >= 0.92
     assert figures.refusals_per_job <= 0.9
     assert figures.overtaking_p95 <= 5
 
@@ -84,7 +104,7 @@ def test_an_exact_answer_spares_refusals_when_the_limit_is_lowered() -> None:
 
 
 def test_webhooks_fill_slots_at_once_and_spare_polls() -> None:
-    for mix, slot_use, polls in (("NB", 0.96, 0.1), ("MJ", 0.99, 1.6), ("SD", 0.995, 3.6)):
+    for mix, slot_use, polls in (("NB", 0.96, 0.1), ("MJ", 0.99, 1.5), ("SD", 0.995, 3.5)):
         figures = simulate(Scenario(mix=mix, webhooks=True))
         assert figures.slot_use >= slot_use
         assert figures.polls_per_job <= polls
