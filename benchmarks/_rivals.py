@@ -12,7 +12,8 @@ from random import Random
 from typing import TypeAlias
 
 from kinovi_async._scheduling import Refusal
-from tests.scheduling.model import FIXED_POLLS, Scenario, SimulatedJob, World, at_time
+from tests.scheduling.model import FIXED_POLLS
+from tests.scheduling.world import Scenario, SimulatedJob, World, at_time
 
 Backoff: TypeAlias = Callable[[int, Random], float]
 """Seconds to wait after so many refusals of one job, at least 1."""

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from _rivals import RIVALS
 
-from tests.scheduling.model import MIXES, Scenario, Steps
+from tests.scheduling.world import MIXES, Scenario, Steps
 
 OURS = "ours"
 """The policy that is the real decision core."""
@@ -67,7 +67,7 @@ class Plan:
     @property
     def large(self) -> Sequence[int]:
         """The limits the goals speak of."""
-        return [limit for limit in self.limits if limit >= 20]  # noqa: PLR2004 - scheduling.md
+        return [limit for limit in self.limits if limit >= 20]  # noqa: PLR2004 - C of the goals
 
 
 SHORT = Plan(

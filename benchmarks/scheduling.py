@@ -48,9 +48,11 @@ from _scheduling_goals import (  # noqa: E402
     goals,
 )
 
-from tests.scheduling.model import Figures, Scenario, run, simulate  # noqa: E402
+from tests.scheduling.model import Figures, run, simulate  # noqa: E402
+from tests.scheduling.world import Scenario  # noqa: E402
 
 WORKERS = 2
+DIGITS = 4
 SLACK = 0.05
 """Share of a goal that a run may miss before it fails: a regression, not one seed's luck."""
 
@@ -89,7 +91,8 @@ class Results:
     def mean(self, key: Key) -> dict[str, float]:
         """The figures of a policy in a scenario, means over the seeds."""
         runs = [asdict(figures) for figures in self._runs[key]]
-        return {name: mean(each[name] for each in runs) for name in runs[0] if name != "limit"}
+        names = [name for name in runs[0] if name != "limit"]
+        return {name: round(mean(each[name] for each in runs), DIGITS) for name in names}
 
     def single(self, key: Key, figure: str) -> list[float]:
         """One figure of every seed."""
@@ -107,7 +110,7 @@ class Results:
                     if getattr(scenario, field.name) != getattr(default, field.name)
                 },
                 "mean": self.mean((policy, scenario)),
-                "slot_use": [figures.slot_use for figures in runs],
+                "slot_use": [round(figures.slot_use, DIGITS) for figures in runs],
             }
             for (policy, scenario), runs in self._runs.items()
         ]

@@ -18,6 +18,7 @@ from ._parameters import (
     AssumeCost,
     Budget,
     File,
+    FilesOut,
     First,
     IdColumn,
     MaxInFlight,
@@ -88,6 +89,7 @@ def run(  # noqa: PLR0917 - typer reads options off positional parameters
         parse_statuses,
         positive,
         split_list,
+        with_extension,
     )
 
     positive(max_wait, "--max-wait")
@@ -105,7 +107,7 @@ def run(  # noqa: PLR0917 - typer reads options off positional parameters
         model=model,
         id_column=id_column,
         tags=split_list(tags),
-        name_template=name_template,
+        name_template=with_extension(name_template),
         download=not no_download,
         hold_on_500=hold_on_500,
         simulate=simulate,
@@ -170,9 +172,7 @@ def generate(  # noqa: PLR0917 - as above
             help="Another field, e.g. --set duration=8. Lists are separated by |. Repeatable.",
         ),
     ] = None,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Where the files go.")
-    ] = Path(),
+    out: FilesOut = None,
     max_wait: MaxWait = None,
     no_download: NoDownload = False,
     simulate: Simulate = False,
@@ -185,7 +185,8 @@ def generate(  # noqa: PLR0917 - as above
     positive(max_wait, "--max-wait")
     options = RunOptions(
         file="",
-        out=out,
+        out=out or Path(),
+        has_out=out is not None,
         max_wait=max_wait,
         download=not no_download,
         simulate=simulate,
@@ -199,13 +200,15 @@ def task(
     task_id: Annotated[str, typer.Argument(metavar="TASK_ID")],
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")] = False,
     max_wait: MaxWait = None,
+    out: FilesOut = None,
 ) -> None:
-    """Print a task's record as JSON."""
+    """Print a task's record as JSON; with -o, save its files too."""
     from ._commands import task_command
     from ._options import RunOptions, positive
 
     positive(max_wait, "--max-wait")
-    _end(task_command(task_id, RunOptions(file="", out=Path(), max_wait=max_wait), wait=wait))
+    options = RunOptions(file="", out=out or Path(), has_out=out is not None, max_wait=max_wait)
+    _end(task_command(task_id, options, wait=wait))
 
 
 @app.command()

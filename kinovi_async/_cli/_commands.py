@@ -13,9 +13,9 @@ from ._exits import ExitCode
 from ._input import read_batch
 from ._logging import wants_logs, warnings_told
 from ._reporters import PlainReporter, choose_reporter
-from ._session import check_key
+from ._session import check_account
 from ._text import counted
-from ._vocabulary import Vocabulary, kinovi_vocabulary
+from ._vocabulary import Vocabulary, kinovi_vocabulary, unknown_models
 
 if TYPE_CHECKING:
     from ._lines import Batch
@@ -28,7 +28,7 @@ def run_command(options: RunOptions) -> ExitCode:
     from .._downloads import check_template
 
     if not (options.simulate or options.dry_run):
-        check_key()
+        check_account(may_simulate=True)
     reporter = choose_reporter(
         as_json=options.as_json,
         quiet=options.quiet,
@@ -84,6 +84,9 @@ def _read(options: RunOptions, vocabulary: Vocabulary, reporter: Reporter) -> Ba
     if batch.problems:
         reporter.warn(f"nothing was sent: {counted(len(batch.problems), 'problem')}")
         return None
+    models = (str(line.body["model"]) for line in batch.lines)
+    for sentence in unknown_models(models, vocabulary.kinds):
+        reporter.warn(sentence)
     return batch
 
 
@@ -91,15 +94,20 @@ def generate_command(
     model: str, prompt: str | None, settings: Sequence[str], options: RunOptions
 ) -> ExitCode:
     """`kinovi generate`."""
-    from ._single import generate, request_body
+    from ._books import make_directory
+    from ._single import generate, left_sentence, request_body
 
     vocabulary = kinovi_vocabulary()
     body = request_body(model, prompt, settings, vocabulary)
     vocabulary.check(body)  # a wrong field is told before a missing key
     if not options.simulate:
-        check_key()
+        check_account(may_simulate=True)
     reporter = PlainReporter(clock=time.monotonic, quiet=options.quiet)
-    with warnings_told(reporter):
+    for sentence in unknown_models([model], vocabulary.kinds):
+        reporter.warn(sentence)
+    if options.has_out:
+        make_directory(options.out)
+    with warnings_told(reporter, left=lambda task_id: left_sentence(task_id, options)):
         return anyio.run(generate, body, options, vocabulary, reporter)
 
 
@@ -107,9 +115,12 @@ def task_command(task_id: str, options: RunOptions, *, wait: bool) -> ExitCode:
     """`kinovi task`."""
     from functools import partial
 
+    from ._books import make_directory
     from ._single import show_task
 
-    check_key()
+    check_account(may_simulate=False)
+    if options.has_out:
+        make_directory(options.out)
     return anyio.run(
         partial(show_task, task_id, options, PlainReporter(clock=time.monotonic), wait=wait)
     )

@@ -6,14 +6,26 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import IO
 
 from .._errors import KinoviError
 from ._exits import ExitCode, exit_code_of_error
+from ._reporters import write_line
 from ._text import visible
 
 
 def run_app(arguments: Sequence[str]) -> int:
     """Runs the command line and answers the exit code."""
+    code = _run(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # the terminal is gone; the code is still worth telling
+            _discard(stream)
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     from ._app import app
 
     for stream in (sys.stdout, sys.stderr):
@@ -23,14 +35,14 @@ def run_app(arguments: Sequence[str]) -> int:
     try:
         app(args=list(arguments), prog_name="kinovi")
     except BrokenPipeError:
-        _close_output()
+        _discard(sys.stdout)
         return ExitCode.OK
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else ExitCode.USAGE
     except (KinoviError, OSError) as error:
         return _told(error)
     except KeyboardInterrupt:
-        sys.stderr.write("kinovi: interrupted\n")
+        write_line("kinovi: interrupted", sys.stderr)
         return ExitCode.INTERRUPTED
     except BaseExceptionGroup as group:
         errors = [each for each in _leaves(group) if isinstance(each, KinoviError)]
@@ -43,7 +55,7 @@ def run_app(arguments: Sequence[str]) -> int:
 def _told(error: Exception) -> int:
     lines = str(error).splitlines() or [type(error).__name__]
     for line in lines:
-        sys.stderr.write(f"kinovi: {visible(line)}\n")
+        write_line(f"kinovi: {visible(line)}", sys.stderr)
     return exit_code_of_error(error) if isinstance(error, KinoviError) else ExitCode.FAILED
 
 
@@ -54,6 +66,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
-def _close_output() -> None:
-    """Lets the interpreter's last flush of a closed pipe go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _discard(stream: IO[str]) -> None:
+    """Lets the interpreter's last flush of what is closed go nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

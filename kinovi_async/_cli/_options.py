@@ -23,6 +23,8 @@ class RunOptions:
 
     file: str
     out: Path
+    has_out: bool = True
+    """Whether somebody named `out`: nothing but files goes into a directory nobody named."""
     max_in_flight: int | None = None
     poll_interval: tuple[float, float] | None = None
     """Seconds, low and high; None: what fits the account."""
@@ -45,6 +47,11 @@ class RunOptions:
     dry_run: bool = False
     as_json: bool = False
     quiet: bool = False
+
+
+def with_extension(template: str) -> str:
+    """A name template that ends in the extension when it had none: a file needs one."""
+    return template if "{ext}" in template else f"{template}{{ext}}"
 
 
 def parse_interval(text: str | None) -> tuple[float, float] | None:

@@ -18,6 +18,9 @@ Out = Annotated[
     Path,
     typer.Option("-o", "--out", metavar="OUT", help="The output directory; the same one resumes."),
 ]
+FilesOut = Annotated[
+    Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where the files go.")
+]
 MaxInFlight = Annotated[
     int | None,
     typer.Option(

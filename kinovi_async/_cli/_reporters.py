@@ -6,6 +6,7 @@ neither is ever in the way of the other.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -126,23 +127,28 @@ class LiveReporter(PlainReporter):
 
     def start(self) -> None:
         """Takes the bottom of the terminal."""
-        self._display.start()
+        self._safely(self._display.start)
 
     def tell(self, text: str) -> None:
         """A line above the display."""
-        self._display.print(text)
+        self._safely(lambda: self._display.print(text))
 
     def warn(self, text: str) -> None:
         """A line above the display that stands out."""
-        self._display.print(text, style="red")
+        self._safely(lambda: self._display.print(text, style="red"))
 
     def show(self, shot: Snapshot) -> None:
         """Draws it."""
-        self._display.show(shot)
+        self._safely(lambda: self._display.show(shot))
 
     def stop(self) -> None:
         """Gives the terminal back."""
-        self._display.stop()
+        self._safely(self._display.stop)
+
+    def _safely(self, draw: Callable[[], None]) -> None:
+        # A terminal that is gone (EIO) must not end a run that is paid for.
+        with contextlib.suppress(OSError):
+            draw()
 
 
 def choose_reporter(
@@ -166,7 +172,7 @@ def write_line(text: str, stream: IO[str]) -> None:
     try:
         stream.write(text + "\n")
         stream.flush()
-    except BrokenPipeError:
+    except OSError:  # a closed pipe, a terminal that is gone (EIO), a full disk below a log
         return
     except ValueError:  # closed, at the very end of the process
         return

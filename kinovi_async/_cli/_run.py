@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from decimal import Decimal
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from ._session import check_same_account, client_for, open_account, remember_tem
 from ._signals import watch_signals
 from ._summary import (
     RunEnd,
+    failure_text,
     opening_line,
     stop_sentence,
     summary_facts,
@@ -98,6 +100,9 @@ class Run:
         self._refused = False
         self._recorder: Recorder | None = None
         self._began = False
+        self._spent_before = Decimal(0)
+        self._idle = False
+        self._address = ""
         self.refusal: Exception | None = None
         """Why the run could not begin."""
         self.code = ExitCode.OK
@@ -143,9 +148,12 @@ class Run:
         ):
             # The lease is ours from here on: nobody changes these rows under the plan.
             rows = await all_rows(ledger)
+            self._spent_before = (await ledger.totals()).spent
+            self._address = client._base_url  # noqa: SLF001 - one package
             decided = self._plan(rows)
             if decided is None:
                 return
+            self._idle = not decided.of(*SUBMITTED, Step.FETCH)
             await remember_template(ledger, options.name_template)
             self._results.rewrite(results(rows, self._lines))
             fetcher = run_fetcher(client, options, self._batch, rows)
@@ -263,7 +271,7 @@ class Run:
         if isinstance(event, JobEnded):
             self._ended(event.outcome)
         elif isinstance(event, SchedulerPaused):
-            self._stop(stop_sentence(event.reason))
+            self._stop(stop_sentence(event.reason, self._address))
 
     def _ended(self, outcome: Outcome) -> None:
         if outcome.key not in self._open:
@@ -277,7 +285,9 @@ class Run:
         assert self._recorder is not None  # noqa: S101 - jobs end only while it works
         failure = None
         if outcome.error is not None:
-            failure = f"{shortened(outcome.key, 40)}: {outcome.status}: {outcome.error.message}"
+            failure = (
+                f"{shortened(outcome.key, 40)}: {outcome.status}: {failure_text(outcome.error)}"
+            )
             self._reporter.tell(failure)
         self._progress.job_ended(outcome.status, failure)
         self._recorder.take(outcome.key)
@@ -344,6 +354,8 @@ class Run:
             out=options.out,
             rows=tuple(mine),
             totals=await ledger.totals(),
+            spent_before=self._spent_before,
+            idle=self._idle,
             lacking=lacking,
             stopped=self._stop_reason,
             interrupted=self._interrupted,

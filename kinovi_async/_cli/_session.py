@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._options import RunOptions
 
 KEY_NAME = "KINOVI_API_KEY"
+ADDRESS_NAME = "KINOVI_BASE_URL"
 _ACCOUNT = "command.account"
 _TEMPLATE = "command.name_template"
 _REAL, _SIMULATED = "real", "simulated"
@@ -41,24 +42,33 @@ class OpenAccount:
     speed: float = 1.0
 
 
-def check_key() -> None:
-    """Refuses to begin without a key.
+def check_account(*, may_simulate: bool) -> None:
+    """Refuses to begin without a key, or with an address the key must not be sent to.
 
     Raises:
-        ConfigurationError: the variable is not set, or empty.
+        ConfigurationError: a variable is missing or wrong; `may_simulate` names the way out.
     """
+    from .._secrets import find_key
+    from .._transport import check_base_url
+
     if not os.environ.get(KEY_NAME, "").strip():
-        raise ConfigurationError(
-            f"no API key: set the environment variable {KEY_NAME} (or try it out with --simulate)"
-        )
+        advice = " (or try it out with --simulate)" if may_simulate else ""
+        raise ConfigurationError(f"no API key: set the environment variable {KEY_NAME}{advice}")
+    find_key(None)
+    address = os.environ.get(ADDRESS_NAME)
+    if address:
+        try:
+            check_base_url(address)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{ADDRESS_NAME}: {error.message}") from error
 
 
 @asynccontextmanager
-async def open_account(*, simulate: bool, out: Path) -> AsyncIterator[OpenAccount]:
+async def open_account(*, simulate: bool, out: Path | None) -> AsyncIterator[OpenAccount]:
     """The real account, or a simulator on a free loopback port for the time of the block.
 
     The simulator keeps what it accepted in the output directory, so that the next
-    simulated run finds its tasks again, as a real one would.
+    simulated run finds its tasks again, as a real one would; without a directory, nowhere.
     """
     if not simulate:
         yield OpenAccount()

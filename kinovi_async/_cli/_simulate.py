@@ -13,8 +13,9 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from .._errors import ConfigurationError
@@ -41,15 +42,19 @@ class SteppingClock:
 
 
 @asynccontextmanager
-async def simulator(out: Path, *, speed: float, key: str) -> AsyncIterator[str]:
+async def simulator(out: Path | None, *, speed: float, key: str) -> AsyncIterator[str]:
     """A running simulator's base URL; it knows what earlier runs in `out` had accepted.
+
+    Without `out` it knows and keeps nothing.
 
     Raises:
         ConfigurationError: the extra `simulator` is not installed.
     """
     from ..simulator import serve
 
-    with _no_proxy():
+    with _no_proxy(), ExitStack() as stack:
+        if out is None:
+            out = Path(stack.enter_context(TemporaryDirectory(prefix="kinovi-")))
         async with serve(lasting_simulator(out / CALLS_NAME, speed=speed, key=key)) as running:
             yield running.base_url
 

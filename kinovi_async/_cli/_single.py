@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from .._errors import ConfigurationError
+from .._errors import (
+    APIConnectionError,
+    BadRequestError,
+    ConfigurationError,
+    KinoviError,
+    NotFoundError,
+    WaitTimeoutError,
+)
 from .._records import TaskStatus
 from ._books import MEDIA_NAME, all_rows, lacks_files, open_book, results
 from ._csv import INPUT_PREFIX, typed
 from ._exits import ExitCode
 from ._fetch import Fetcher, job_fields
+from ._options import with_extension
 from ._results import ResultsFile
-from ._session import check_key, client_for, is_simulated, open_account, remembered_template
+from ._session import check_account, client_for, is_simulated, open_account, remembered_template
+from ._summary import address_hint
 from ._text import counted, in_money, visible
 
 if TYPE_CHECKING:
@@ -56,10 +66,21 @@ async def generate(
     price = "price unknown" if cost is None else in_money(cost)
     reporter.tell(f"{request.model}: {price}; Ctrl-C before it is accepted costs nothing")
     async with (
-        open_account(simulate=options.simulate, out=options.out) as account,
+        open_account(
+            simulate=options.simulate, out=options.out if options.has_out else None
+        ) as account,
         client_for(options, account) as client,
     ):
-        record = await client.generate(request, max_wait=options.max_wait)
+        try:
+            record = await client.generate(request, max_wait=options.max_wait)
+        except WaitTimeoutError as error:
+            if error.task_id is not None:
+                reporter.warn(left_sentence(error.task_id, options))
+            raise
+        except (APIConnectionError, NotFoundError) as error:
+            if error.task_id is None:  # else it was there once, and took the task
+                reporter.warn(address_hint(error, client._base_url))  # noqa: SLF001 - one package
+            raise
         for url in record.urls:
             reporter.summary(url)
         if options.download:
@@ -68,10 +89,23 @@ async def generate(
     return ExitCode.OK
 
 
+def left_sentence(task_id: str, options: RunOptions) -> str:
+    """What to do about a task that `generate` no longer waits for."""
+    if options.simulate:
+        return f"task {task_id} is left; it was only simulated"
+    out = f" -o {shlex.quote(str(options.out))}" if options.has_out else ""
+    return (
+        f"task {task_id} runs on and is paid for; to go on waiting: "
+        f"kinovi task {task_id} --wait{out}"
+    )
+
+
 async def show_task(
     task_id: str, options: RunOptions, reporter: Reporter, *, wait: bool
 ) -> ExitCode:
     """Prints a task's record as JSON; with `wait`, once it has ended.
+
+    With an output directory, the files of a task that succeeded are saved there.
 
     Raises:
         KinoviError: it could not be fetched, or `max_wait` passed.
@@ -80,11 +114,19 @@ async def show_task(
         open_account(simulate=False, out=options.out) as account,
         client_for(options, account) as client,
     ):
-        if wait:
-            record = await client.wait(task_id, max_wait=options.max_wait)
-        else:
-            record = await client.get_task(task_id)
-    reporter.summary(json.dumps(record.raw, ensure_ascii=True, indent=2, default=str))
+        try:
+            if wait:
+                record = await client.wait(task_id, max_wait=options.max_wait)
+            else:
+                record = await client.get_task(task_id)
+        except (NotFoundError, BadRequestError) as error:
+            raise KinoviError(f"task {task_id}: {error.message}", task_id=task_id) from error
+        reporter.summary(json.dumps(record.raw, ensure_ascii=True, indent=2, default=str))
+        if options.has_out and record.status is TaskStatus.SUCCESS:
+            for path in await client.download(record, options.out):
+                reporter.tell(f"saved {path}")
+        elif options.has_out and record.status is not TaskStatus.FAIL:
+            reporter.warn(f"task {task_id} has not ended: nothing to save yet (--wait waits)")
     return ExitCode.FAILED if record.status is TaskStatus.FAIL else ExitCode.OK
 
 
@@ -103,8 +145,9 @@ async def download(options: RunOptions, reporter: Reporter, *, template: str | N
         missing = [row for row in rows.values() if lacks_files(row, out)]
         simulated = await is_simulated(ledger)
         if not simulated:
-            check_key()
-        template = template or await remembered_template(ledger) or options.name_template
+            check_account(may_simulate=False)
+        template = with_extension(template) if template else await remembered_template(ledger)
+        template = template or options.name_template
         fields = {key: job_fields(row, None) for key, row in rows.items()}
         tags = {name for each in fields.values() for name in each}
         check_template(template, tags)

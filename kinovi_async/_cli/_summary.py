@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import (
+    APIConnectionError,
     AuthenticationError,
     InsufficientCreditsError,
     KinoviError,
+    NotFoundError,
     PermissionDeniedError,
+    TaskFailedError,
 )
 from .._outcomes import OutcomeStatus
 from ._books import MEDIA_NAME
@@ -35,6 +38,10 @@ class RunEnd:
     """The file's jobs, in its order; None: never entered."""
     totals: Totals
     """Of the whole output directory."""
+    spent_before: Decimal
+    """Credits that earlier runs in it had spent."""
+    idle: bool
+    """There was nothing to submit, to wait for or to fetch."""
     lacking: int
     """Succeeded jobs of which a file is missing."""
     stopped: str | None
@@ -66,10 +73,27 @@ def opening_line(decided: Plan) -> str:
     return f"{counted(len(decided.lines), 'line')}: {', '.join(parts)}"
 
 
-def stop_sentence(error: KinoviError) -> str:
+def failure_text(error: KinoviError) -> str:
+    """Why a job did not end well, without what stands before it in its line."""
+    if isinstance(error, TaskFailedError):
+        return error.message.removeprefix(f"task {error.task_id} failed: ")
+    return error.message
+
+
+def address_hint(error: KinoviError, base_url: str) -> str:
+    """Where to look when no answer came, or that of somebody else."""
+    where = "the variable KINOVI_BASE_URL names the address"
+    if isinstance(error, NotFoundError):
+        return f"{base_url} may be the wrong address: {where}"
+    return f"no answer from {base_url}: {where}"
+
+
+def stop_sentence(error: KinoviError, base_url: str) -> str:
     """Why the account lets nothing more through, in words that say what to do."""
     told = error.message.rstrip(".")
     match error:
+        case APIConnectionError() | NotFoundError():
+            return f"{told}; {address_hint(error, base_url)}"
         case InsufficientCreditsError(required=Decimal() as required, available=available):
             has = "" if available is None else f", the account has {number(available)}"
             return f"not enough credits: the next job needs {number(required)}{has}"
@@ -87,12 +111,8 @@ def summary_text(end: RunEnd) -> str:
     """The summary of a run, several lines."""
     counts = end.counts()
     by_status = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
-    lines = [f"{counted(len(end.rows), 'job')}: {by_status}"]
-    money = f"spent: {in_money(end.totals.spent)}"
-    open_credits = end.totals.reserved + end.totals.exposed
-    if open_credits:
-        money += f", at most {in_money(open_credits)} more for what is unfinished or unclear"
-    lines.append(money)
+    lines = ["nothing to do"] if end.idle else []
+    lines += [f"{counted(len(end.rows), 'job')}: {by_status}", *_money_lines(end)]
     if end.lacking:
         lines.append(f"{counted(end.lacking, 'job lacks', 'jobs lack')} a file")
     files = sum(len(row.files) for row in end.rows if row is not None)
@@ -108,6 +128,21 @@ def summary_text(end: RunEnd) -> str:
     elif counts.get("expired") or counts.get("unfinished") or end.lacking:
         lines.append("the same command goes on")
     return "\n".join(lines)
+
+
+def _money_lines(end: RunEnd) -> Iterator[str]:
+    totals = end.totals
+    spent = f"spent: {in_money(totals.spent)}"
+    if end.spent_before:
+        spent += f" in all, {number(totals.spent - end.spent_before)} in this run"
+    yield spent
+    if totals.reserved:
+        yield f"at most {in_money(totals.reserved)} more for what is unfinished or unclear"
+    if totals.exposed:
+        yield (
+            f"at most {in_money(totals.exposed)} more, if a submission that was answered "
+            "with 500 was accepted as well"
+        )
 
 
 def unclear_lines(end: RunEnd, lines: Mapping[str, InputLine]) -> Iterator[str]:

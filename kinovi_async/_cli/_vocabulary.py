@@ -7,15 +7,20 @@ batch file is read against a `Vocabulary`, which a test can make up.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from ._text import shortened
 
 if TYPE_CHECKING:
     from .._ledger import JsonObject
     from .._requests import Request
 
+_CLOSE = 0.8
+"""How alike two ids are that one is taken for a slip of the other; 1 is the same."""
 _SEPARATORS = re.compile(r"[\s_\-]+")
 
 
@@ -60,6 +65,19 @@ class Vocabulary:
     def _anywhere(self, name: str) -> Kind:
         found = {fields[name] for fields in self.kinds.values() if name in fields}
         return found.pop() if len(found) == 1 else Kind.TEXT
+
+
+def unknown_models(models: Iterable[str], described: Collection[str]) -> Iterator[str]:
+    """A sentence for each model that is not described, once."""
+    for model in dict.fromkeys(models):
+        if model in described:
+            continue
+        near = get_close_matches(model, described, n=1, cutoff=_CLOSE)
+        question = f"; did you mean {near[0]}?" if near else ""
+        yield (
+            f"model {shortened(model, 60)}: not described here, passed through unchecked, "
+            f"price unknown{question}"
+        )
 
 
 def folded(name: str) -> str:

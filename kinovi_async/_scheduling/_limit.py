@@ -17,7 +17,7 @@ saved up half a slot is worth a knock, with few one and a half. Without tokens, 
 knock every half minute still tells at a standstill whether things have changed.
 
 Seconds are for polls every 3 to 5 s and are scaled with them. Figures marked (m) were
-chosen with tests/scheduling/model.py, the others are those of scheduling.md, "R5".
+chosen with benchmarks/scheduling.py; around each of the others its results hardly change.
 """
 
 from __future__ import annotations

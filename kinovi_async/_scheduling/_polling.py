@@ -1,7 +1,7 @@
 """When each running task is polled next: jittered, never twice within the minimum.
 
 A task is polled U(low, high) seconds after its acceptance and after each answer, but
-not before the age that nearly all tasks of its model reach (scheduling.md, "first poll").
+not before the age that nearly all tasks of its model reach: half of all polls are saved.
 Where a webhook speaks for it, polls are a fallback ten times as rare, and one at
 once when it spoke. A poll that was handed out is not handed out again before its
 answer.
@@ -27,7 +27,7 @@ TIGHT = 0.25
 """Part of the jitter that is left then: enough to spread the polls."""
 
 SLOW = (25.0, 35.0)
-"""Seconds between fallback polls, for a minimum of 3 s (scheduling.md, "webhook")."""
+"""Seconds between fallback polls, for a minimum of 3 s: a webhook that is lost costs no more."""
 
 
 def checked_interval(interval: tuple[float, float]) -> tuple[float, float]:

@@ -71,9 +71,7 @@ class AccountState:
         self._queue = FairQueue(self.durations.expected)
         self._lanes = Lanes()
         self._unclear: LazyHeap[Entry] = LazyHeap()
-        self._held_until = float("-inf")
-        self._orders = count()
-        self._census = Census()
+        self._held_until, self._orders, self._census = float("-inf"), count(), Census()
 
     def __repr__(self) -> str:
         census = self._census

@@ -24,7 +24,11 @@ from ._webhooks import pump
 _BACKLOG: Final = 2048
 _KEEP_ALIVE: Final = 75
 """Seconds an idle connection is kept, as a common gateway does by default."""
+_GRACE: Final = 2.0
+"""Seconds for each step of a stop: hanging up takes none, so this is for a busy machine."""
 _LONGEST_STOP: Final = 10.0
+"""Seconds a caller waits at the end of its block: all the steps, and a little more."""
+_HANGUP_INTERVAL: Final = 0.02
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only recognised
 
 
@@ -52,9 +56,19 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Whoever is still waiting, perhaps for an answer that is late on purpose, is
         # hung up on: nobody wants to wait for a simulator to end.
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await super().shutdown(sockets)
+        # Again and again: a connection that the system had taken shows up a moment later.
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._hang_up)
+            with anyio.move_on_after(_GRACE):
+                await super().shutdown(sockets)
+            group.cancel_scope.cancel()
+
+    async def _hang_up(self) -> None:
+        while True:
+            for connection in list(self.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
+            await anyio.sleep(_HANGUP_INTERVAL)
 
 
 def _server(simulator: Simulator) -> _Server:
@@ -105,21 +119,47 @@ class _Background:
         self._simulator = simulator
         self._listener = listener
         self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._main, name="kinovi-simulator", daemon=True)
 
     def start(self) -> None:
         # The socket listens already: whoever connects before the loop runs waits a moment.
         self._thread.start()
 
-    def stop(self) -> None:
+    def ask_to_stop(self) -> None:
+        """Blocks nobody: whatever becomes of the caller, the thread ends from here on."""
         self._server.should_exit = True
-        self._thread.join()
+
+    def join(self) -> None:
+        """Waits for the end, harder with each step, and never without a bound."""
+        for insist in (self.ask_to_stop, self._force, self._cancel):
+            insist()
+            self._thread.join(_GRACE)
+            if not self._thread.is_alive():
+                break
+        else:
+            raise RuntimeError("the simulator's server does not stop")
         if self._error is not None:
             raise RuntimeError("the simulator's server ended with an error") from self._error
 
+    def _force(self) -> None:
+        self._server.force_exit = True
+
+    def _cancel(self) -> None:
+        loop, task = self._loop, self._task
+        if loop is not None and task is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                loop.call_soon_threadsafe(task.cancel)
+
+    async def _serve(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        await _run(self._server, self._simulator, self._listener)
+
     def _main(self) -> None:
         try:
-            asyncio.run(_run(self._server, self._simulator, self._listener))
+            with contextlib.suppress(asyncio.CancelledError):
+                asyncio.run(self._serve())
         except Exception as error:  # noqa: BLE001 - a thread has no caller; `stop` raises it
             self._error = error
         finally:
@@ -147,8 +187,10 @@ async def serve(
     try:
         yield running
     finally:
+        # First, without an await: Ctrl-C may end the waiting below, a shield or not.
+        background.ask_to_stop()
         with anyio.move_on_after(_LONGEST_STOP, shield=True):
-            await anyio.to_thread.run_sync(background.stop, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(background.join, abandon_on_cancel=True)
 
 
 def run_simulator(

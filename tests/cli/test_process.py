@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -104,7 +106,7 @@ def test_a_simulated_batch_gives_valid_files_and_then_rests(tmp_path: Path) -> N
     assert len(paid(out)) == 24
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_goes_on_and_pays_each_prompt_once(
     tmp_path: Path, signum: signal.Signals
 ) -> None:
@@ -233,6 +235,80 @@ def test_a_terminal_gets_a_live_display_of_its_width(tmp_path: Path) -> None:
     assert "Ctrl-C stops" in shown
     assert shown.rstrip().endswith("results.jsonl")
     assert "\x1b[?25h" in shown
+
+
+def test_a_terminal_that_goes_away_does_not_end_the_run(tmp_path: Path) -> None:
+    import pty
+
+    file, out = mixed_batch(tmp_path / "b.jsonl", 3), tmp_path / "out"
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*KINOVI, "run", str(file), "-o", str(out), "--simulate"],
+        env=environment(TERM="xterm"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    assert b"to generate" in os.read(ours, 65536)
+    os.close(ours)
+    assert process.wait(timeout=30) == 0
+    results = (out / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in results] == ["succeeded"] * 3
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT])
+def test_an_interrupted_simulated_generate_ends(tmp_path: Path, signum: signal.Signals) -> None:
+    process = start("generate", "seedance-20", "-p", "x", "--simulate", "-o", tmp_path / "a" / "b")
+    assert process.stderr is not None
+    assert "Ctrl-C" in process.stderr.readline()
+    process.send_signal(signum)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
+def test_a_simulated_generate_makes_its_directory_and_leaves_nothing_else(tmp_path: Path) -> None:
+    new = tmp_path / "new" / "folder"
+    ran = kinovi("generate", "nanobanana2", "-p", "x", "--simulate", "-o", new)
+    assert ran.returncode == 0, ran.stderr
+    assert Path(ran.stdout.splitlines()[1]).parent == new
+    here = tmp_path / "here"
+    here.mkdir()
+    ran = subprocess.run(
+        [*KINOVI, "generate", "nanobanana2", "-p", "x", "--simulate"],
+        cwd=here,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert [path.suffix for path in here.iterdir()] == [".png"]
+
+
+def test_an_interrupted_generate_tells_how_to_go_on(tmp_path: Path) -> None:
+    simulator = start("simulator", "--port", "0", "--speed", "0.01")
+    try:
+        assert simulator.stdout is not None
+        simulator.stdout.readline()
+        address = simulator.stdout.readline().split("KINOVI_BASE_URL=")[1].split()[0]
+        account = {"KINOVI_BASE_URL": address, "KINOVI_API_KEY": "any-key", "KINOVI_LOG": ""}
+        process = start("generate", "nanobanana2", "-p", "x", "-o", tmp_path / "a b", **account)
+        assert process.stderr is not None
+        process.stderr.readline()
+        origin = address.removesuffix("/api/v1")
+        while not httpx.get(f"{origin}/simulator/books").json()["accepted"]:
+            pass
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=20)
+    finally:
+        simulator.send_signal(signal.SIGINT)
+        simulator.communicate(timeout=20)
+    assert process.returncode == 130
+    told = shlex.split(stderr.splitlines()[0].partition("to go on waiting: ")[2])
+    assert told[:2] == ["kinovi", "task"]
+    assert told[3:] == ["--wait", "-o", str(tmp_path / "a b")]
 
 
 def drain(descriptor: int) -> str:

@@ -127,6 +127,8 @@ def test_a_batch_fills_three_slots_and_the_second_run_does_nothing(
     again = run(kinovi, file, out)
     assert again.code == 0
     assert "24 done already" in again.err
+    assert again.out.startswith("nothing to do\n")
+    assert "spent: 360 credits ($1.80) in all, 0 in this run\n" in again.out
     assert running.simulator.books.submissions == books.submissions
     assert running.simulator.books.downloads == books.downloads
     everything = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
@@ -161,6 +163,8 @@ def test_a_missing_key_is_named(
     assert ran.code == 2
     assert "KINOVI_API_KEY" in ran.err
     assert len(ran.err.splitlines()) == 1
+    assert "--simulate" in ran.err
+    assert "--simulate" not in kinovi("task", "task_1").err
 
 
 def test_a_dry_run_needs_no_key_and_writes_nothing(
@@ -184,6 +188,7 @@ def test_failures_are_left_until_rerun_and_may_be_edited(
     assert ran.code == 1
     assert "2 succeeded" in ran.out
     assert "1 failed" in ran.out
+    assert "\njob-1: failed: [2038] " in ran.err
     failed = results_of(out)["job-1"]
     assert failed["credits"] == 0
     assert failed["error"]["code"] == "2038"  # type: ignore[index]
@@ -268,6 +273,68 @@ def test_the_account_stops_the_run_with_one_sentence(
     resumed = run(kinovi, file, out)
     assert resumed.code == 0
     assert len(prompts(running)) == len(set(prompts(running))) == 5
+
+
+def test_a_wrong_address_stops_the_run_and_is_named(
+    start: Serve, kinovi: Kinovi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(Simulator(speed=SPEED))
+    wrong = f"{running.origin}/api/v7"
+    monkeypatch.setenv("KINOVI_BASE_URL", wrong)
+    ran = run(kinovi, batch(tmp_path / "b.jsonl", 3), tmp_path / "out")
+    assert ran.code == 4
+    assert f"{wrong} may be the wrong address" in ran.err
+    assert "KINOVI_BASE_URL" in ran.err
+
+
+@pytest.mark.parametrize("name", ["KINOVI_BASE_URL", "KINOVI_API_KEY"])
+def test_a_refused_environment_leaves_nothing_behind(
+    start: Serve, kinovi: Kinovi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    start(Simulator())
+    monkeypatch.setenv(name, "http://example.com\n")
+    file, out = batch(tmp_path / "b.jsonl"), tmp_path / "out"
+    assert run(kinovi, file, out).code == 2
+    assert kinovi("generate", "nanobanana2", "-p", "x", "-o", out).code == 2
+    assert kinovi("task", "task_1", "-o", out).code == 2
+    assert not out.exists()
+
+
+def test_an_unknown_model_is_told_once_with_the_likely_one(kinovi: Kinovi, tmp_path: Path) -> None:
+    file = tmp_path / "b.jsonl"
+    lines = [
+        {"model": model, "inputs": {"prompt": f"{model} {number}"}}
+        for model in ("nobananna2", "future-1", "nanobanana2")
+        for number in range(2)
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ran = kinovi("check", file)
+    assert ran.code == 0
+    passed = "not described here, passed through unchecked, price unknown"
+    assert ran.err.splitlines() == [
+        f"model nobananna2: {passed}; did you mean nanobanana2?",
+        f"model future-1: {passed}",
+    ]
+
+
+def test_a_500_that_may_have_been_paid_is_told_as_such(
+    start: Serve, kinovi: Kinovi, tmp_path: Path
+) -> None:
+    running = start(Simulator(speed=SPEED))
+    running.simulator.script(SubmitRule(answer=500, times=1))
+    ran = run(kinovi, batch(tmp_path / "b.jsonl", 1), tmp_path / "out")
+    assert ran.code == 0
+    assert "at most 15 credits ($0.075) more, if a submission that was answered with 500" in ran.out
+    assert "unfinished or unclear" not in ran.out
+
+
+def test_a_template_without_an_extension_gets_one(
+    start: Serve, kinovi: Kinovi, tmp_path: Path
+) -> None:
+    start(Simulator(speed=SPEED))
+    file, out = batch(tmp_path / "b.jsonl", 1), tmp_path / "out"
+    assert run(kinovi, file, out, "--name-template", "{model}-{id}").code == 0
+    assert results_of(out)["job-1"]["files"] == ["media/nanobanana2-job-1.png"]
 
 
 def test_stop_after_failures(start: Serve, kinovi: Kinovi, tmp_path: Path) -> None:
@@ -447,7 +514,13 @@ def test_generate_and_task(start: Serve, kinovi: Kinovi, tmp_path: Path) -> None
     assert task.body["inputs"] == {"prompt": "a cat", "aspectRatio": "1:1"}
     shown = kinovi("task", task.task_id, "--wait")
     assert json.loads(shown.out)["status"] == "success"
-    assert kinovi("task", "task_unknown").code == 1
+    saved = kinovi("task", task.task_id, "--wait", "-o", tmp_path / "saved")
+    assert json.loads(saved.out)["status"] == "success"
+    (path,) = (tmp_path / "saved").iterdir()
+    assert path.read_bytes().startswith(b"\x89PNG")
+    unknown = kinovi("task", "task_unknown")
+    assert unknown.code == 1
+    assert "kinovi: task task_unknown: " in unknown.err
     wrong = kinovi("generate", "nanobanana2", "--prompt", "x", "--set", "duration=5")
     assert wrong.code == 2
     assert "inputs.duration" in wrong.err

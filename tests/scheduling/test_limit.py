@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
@@ -472,9 +473,17 @@ def test_a_task_adopted_counts_as_proof_for_the_ramp_and_as_in_flight() -> None:
 class TestEstimates:
     """When a knock is worth a refusal."""
 
-    SECONDS: ClassVar = [10.0 + number / 10 for number in range(100)]
+    TEN_TO_TWENTY: ClassVar = [10.0 + number / 10 for number in range(100)]
+    HOURS: ClassVar = [10_000.0] * 8
 
-    def full(self, limit: int, refusal: Refusal = FULL, *, ends: int = 20) -> AccountState:
+    def full(
+        self,
+        limit: int,
+        refusal: Refusal = FULL,
+        *,
+        ends: int = 20,
+        seconds: Sequence[float] = TEN_TO_TWENTY,
+    ) -> AccountState:
         """As many tasks as slots, all accepted at 100, and tokens for knocks."""
         state = account()
         jobs(state, 500)
@@ -490,7 +499,7 @@ class TestEstimates:
         for each in running:
             each.accepted_at = each.alive_at = 100.0
         state._learner._accepted_at = state._learner._refused_at = 100.0
-        state.durations.load({"model": self.SECONDS})
+        state.durations.load({"model": seconds})
         return state
 
     def first_knock(self, state: AccountState, now: float) -> float:
@@ -513,15 +522,12 @@ class TestEstimates:
         assert poor > rich + 0.5
 
     def test_others_may_free_a_slot_before_any_task_can_have_ended(self) -> None:
-        state = self.full(20)
-        state.durations.load({"model": [10_000.0] * 256})
-        shared = self.first_knock(state, 101.0)
+        shared = self.first_knock(self.full(20, seconds=self.HOURS), 101.0)
         assert 104.0 <= shared <= 106.0  # half a slot at 20 slots in 200 s
 
     def test_while_we_hold_all_that_the_account_allows_no_others_free_any(self) -> None:
-        state = self.full(20, Refusal(limit=20, current=20))
-        state.durations.load({"model": [10_000.0] * 256})
-        assert self.first_knock(state, 101.0) >= 125.0
+        state = self.full(20, Refusal(limit=20, current=20), seconds=self.HOURS)
+        assert self.first_knock(state, 101.0) >= 140.0
 
     def test_estimates_are_rare_with_many_tasks_in_flight(self) -> None:
         """They look at every task: their share of a core must not grow with the tasks."""
@@ -544,10 +550,11 @@ def test_refused_refills_are_paid_for_as_well() -> None:
     state = account()
     jobs(state, 500)
     running = ramp_up(state, 20)
-    tokens = state._learner._tokens = 10.0
-    for number in range(5):
-        state.ended(running.pop(0), 10.0 + number)
-        (refill,) = submitted(state, 10.0 + number)
-        assert not refill.knock
-        state.refused(refill, 10.0 + number, FULL)
-    assert state._learner._tokens == tokens - 5
+    state._learner._tokens = 10.0
+    refills = 0
+    while refills < 5:
+        state.ended(running.pop(0), 10.0 + refills)
+        for each in submitted(state, 10.0 + refills):
+            refills += not each.knock
+            state.refused(each, 10.0 + refills, FULL)
+    assert state._learner._tokens <= 5.0

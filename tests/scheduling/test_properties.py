@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 from kinovi_async._scheduling import AccountState, Decisions, Entry, Refusal, State
 
 from .driving import leftovers
-from .model import Scenario, Steps, simulate
+from .model import simulate
+from .world import Scenario, Steps
 
 refusals = st.builds(
     Refusal,

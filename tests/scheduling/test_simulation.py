@@ -7,7 +7,8 @@ from statistics import mean
 
 import pytest
 
-from .model import Figures, Scenario, Steps, simulate
+from .model import Figures, simulate
+from .world import Scenario, Steps
 
 SHARED: Steps = [(60.0 * step, (7 * step) % 13) for step in range(200)]
 """Other programs that want 0 to 12 slots, changing every minute."""

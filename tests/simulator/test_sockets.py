@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
@@ -141,6 +144,52 @@ async def test_cancelling_the_block_stops_the_server() -> None:
             await anyio.sleep_forever()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", running.port), timeout=5)
+
+
+@pytest.mark.parametrize("moment", range(20))
+async def test_a_block_cancelled_at_an_awkward_moment_leaves_no_thread(moment: int) -> None:
+    """After so many turns of the loop, while calls go in and one waits for a late answer."""
+    simulator = Simulator(faults=Faults(slow=1, slow_seconds=3600))
+
+    async def call(running: RunningSimulator) -> None:
+        with contextlib.suppress(httpx.TransportError):
+            async with client_of(running) as client:
+                await client.create(banana(), timeout=None)
+
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as scope:
+            async with serve(simulator) as running:
+                for _ in range(3):
+                    group.start_soon(call, running)
+                for _ in range(moment):
+                    await anyio.lowlevel.checkpoint()
+                scope.cancel()
+                await anyio.lowlevel.checkpoint()
+    assert "kinovi-simulator" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_native_cancellation_at_any_moment_leaves_no_thread() -> None:
+    """Ctrl-C on asyncio cancels the main task, which no shield of anyio keeps away."""
+
+    async def use(moment: int) -> None:
+        async with serve():
+            for _ in range(moment):
+                await asyncio.sleep(0)
+
+    async def cancel(moment: int, after: int) -> None:
+        task = asyncio.create_task(use(moment))  # noqa: TID251 - a native cancellation is the point
+        for _ in range(after):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    for moment in range(20):
+        asyncio.run(cancel(moment, after=moment % 7 + 1))
+    left = [thread for thread in threading.enumerate() if thread.name == "kinovi-simulator"]
+    for thread in left:  # nobody waited, but each was told
+        thread.join(timeout=5)
+    assert not any(thread.is_alive() for thread in left)
 
 
 async def test_a_taken_port_is_an_os_error() -> None:
