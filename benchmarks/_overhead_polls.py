@@ -95,8 +95,12 @@ async def run_block(poll: Poll, waiting: int, polls: int) -> float:
     return (time.process_time() - before) * 1e3 / polls
 
 
-async def measure(base_url: str, *, polls: int, rounds: int) -> dict[str, object]:
-    """CPU per poll of each stack at each concurrency, over all rounds."""
+async def measure(base_url: str, *, polls: int, each: int, rounds: int) -> dict[str, object]:
+    """CPU per poll of each stack at each concurrency, over all rounds.
+
+    A block has at least `each` polls for every waiting task: the coroutine of a task is made
+    once, and with one poll each its making would count as a cost of polling.
+    """
     samples: dict[tuple[str, int], list[float]] = {}
     async with AsyncExitStack() as stack:
         found = await stacks(stack, base_url)
@@ -110,7 +114,8 @@ async def measure(base_url: str, *, polls: int, rounds: int) -> dict[str, object
             await run_block(poll, COUNTS[1], 4 * COUNTS[1])
         for _ in range(rounds):
             for block in blocks:
-                cost = await run_block(block.poll, block.waiting, max(polls, block.waiting))
+                count = max(polls, each * block.waiting)
+                cost = await run_block(block.poll, block.waiting, count)
                 samples.setdefault((block.stack, block.waiting), []).append(cost)
     return {"cpu_ms": _table(samples), "ratios": _ratios(samples)}
 
@@ -153,9 +158,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base_url")
     parser.add_argument("--polls", type=int, default=500)
+    parser.add_argument("--each", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    found = asyncio.run(measure(options.base_url, polls=options.polls, rounds=options.rounds))
+    found = asyncio.run(
+        measure(options.base_url, polls=options.polls, each=options.each, rounds=options.rounds)
+    )
     print(json.dumps(found))
 
 

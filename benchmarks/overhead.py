@@ -34,14 +34,15 @@ class Effort(NamedTuple):
     """How much of everything."""
 
     polls: int
+    each: int
     rounds: int
     seconds: float
     streamed: int
     runs: int
 
 
-SHORT = Effort(polls=200, rounds=2, seconds=2.0, streamed=20_000, runs=2)
-FULL = Effort(polls=500, rounds=20, seconds=20.0, streamed=1_000_000, runs=7)
+SHORT = Effort(polls=200, each=1, rounds=2, seconds=2.0, streamed=20_000, runs=2)
+FULL = Effort(polls=500, each=4, rounds=8, seconds=20.0, streamed=1_000_000, runs=7)
 
 
 def child(module: str, *arguments: object) -> dict[str, object]:
@@ -62,7 +63,7 @@ def measure(effort: Effort, peers_venv: Path | None) -> dict[str, dict[str, obje
     peers = [] if peers_venv is None else ["--peers-venv", peers_venv]
     tell("start", child("_overhead_start", "--runs", effort.runs, *peers))
     with serving() as base_url:
-        polls = ["--polls", effort.polls, "--rounds", effort.rounds]
+        polls = ["--polls", effort.polls, "--each", effort.each, "--rounds", effort.rounds]
         tell("polls", child("_overhead_polls", base_url, *polls))
         tell("load", child("_overhead_load", base_url, "--seconds", effort.seconds))
     tell("queued", child("_overhead_memory", "queued"))

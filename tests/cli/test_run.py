@@ -292,7 +292,7 @@ def test_a_refused_environment_leaves_nothing_behind(
     start: Serve, kinovi: Kinovi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     start(Simulator())
-    monkeypatch.setenv(name, "http://example.com\n")
+    monkeypatch.setenv(name, "http://example.com/\x07")
     file, out = batch(tmp_path / "b.jsonl"), tmp_path / "out"
     assert run(kinovi, file, out).code == 2
     assert kinovi("generate", "nanobanana2", "-p", "x", "-o", out).code == 2
@@ -516,8 +516,8 @@ def test_generate_and_task(start: Serve, kinovi: Kinovi, tmp_path: Path) -> None
     assert json.loads(shown.out)["status"] == "success"
     saved = kinovi("task", task.task_id, "--wait", "-o", tmp_path / "saved")
     assert json.loads(saved.out)["status"] == "success"
-    (path,) = (tmp_path / "saved").iterdir()
-    assert path.read_bytes().startswith(b"\x89PNG")
+    (fetched,) = (tmp_path / "saved").iterdir()
+    assert fetched.read_bytes().startswith(b"\x89PNG")
     unknown = kinovi("task", "task_unknown")
     assert unknown.code == 1
     assert "kinovi: task task_unknown: " in unknown.err

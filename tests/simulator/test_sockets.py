@@ -270,7 +270,9 @@ def test_run_simulator_serves_until_a_signal_and_says_nothing_else(
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
     assert process.returncode == code
-    assert (out, err) == ("ended\n" if code == 0 else "", "")
+    # On a busy machine the debug mode of asyncio counts slow turns of the loop.
+    said = [line for line in err.splitlines() if not line.startswith("Executing <")]
+    assert (out, said) == ("ended\n" if code == 0 else "", [])
 
 
 def test_without_its_extra_the_simulator_says_what_to_install() -> None:
