@@ -487,9 +487,7 @@ def after_acceptance(act: Callable[[], Awaitable[object]]) -> Callable[[Event], 
 async def test_a_job_cancelled_by_another_process_is_not_sent() -> None:
     ledger = MemoryLedger()
     server = FakeServer(limit=1)
-    handler = after_acceptance(
-        lambda: ledger.end("job-1", Ending(OutcomeStatus.CANCELLED, at=1.0))
-    )
+    handler = after_acceptance(lambda: ledger.end("job-1", Ending(OutcomeStatus.CANCELLED, at=1.0)))
     lane = make_lane(server, make_book(ledger, durable=True), on_event=handler)
     jobs = await drive(lane, wishes(2))
     assert (await jobs[1].outcome()).status is OutcomeStatus.CANCELLED
