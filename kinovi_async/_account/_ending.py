@@ -91,8 +91,9 @@ async def overdue(lane: Lane, job: Job) -> None:
         return
     now = anyio.current_time()
     if job.task_id is not None:
-        if job.accepted_at is not None:  # else it is being recorded: its deadline follows
-            await expire(lane, job, _waited(job, now - job.accepted_at))
+        # Not when it was the queue's deadline and the job has just been accepted.
+        if job.accepted_at is not None and now >= job.accepted_at + lane.max_wait(job):
+            await expire(lane, job, _waited(job, lane.max_wait(job)))
     elif lane.account.state.withdraw(job.entry):
         text = f"job {job.key} found no slot in {job.max_queue_wait or 0:g} s"
         with anyio.CancelScope(shield=True):
@@ -103,7 +104,7 @@ async def overdue(lane: Lane, job: Job) -> None:
 
 def _waited(job: Job, seconds: float) -> WaitTimeoutError:
     return WaitTimeoutError(
-        f"task {job.task_id} was still running after {seconds:.0f} s; it is paid for: wait again",
+        f"task {job.task_id} was still running after {seconds:g} s; it is paid for: wait again",
         task_id=job.task_id,
     )
 

@@ -441,10 +441,13 @@ class Lane:
         """The task runs: from here on `max_wait` counts."""
         now = anyio.current_time()
         job.accepted_at = now
-        wait = default_max_wait(job.request.model) if job.max_wait is None else job.max_wait
-        self.watch(now + wait, job)
+        self.watch(now + self.max_wait(job), job)
         self.running.add(job.key)
         self.changed()
+
+    def max_wait(self, job: Job) -> float:
+        """Seconds from acceptance after which the job is given up."""
+        return default_max_wait(job.request.model) if job.max_wait is None else job.max_wait
 
     def watch(self, at: float, job: Job) -> None:
         """Looks at the job again at this time of the clock, and at no other set before."""

@@ -65,3 +65,13 @@ async def test_a_queue_deadline_that_passes_on_the_wire_counts_when_the_job_come
             await late.result()
         assert server.refused
     assert server.prompts() == Counter({"first": 1})
+
+
+async def test_a_queue_deadline_that_meets_an_acceptance_gives_nothing_up() -> None:
+    server = FakeServer(limit=1, seconds=20, latency=4)
+    lane = make_lane(server)
+    await lane.open()
+    (job,) = jobs = [wish("just in time", max_queue_wait=4)]
+    lane.arrive(jobs)
+    await lane.run(lambda: not lane.busy)
+    assert (await job.outcome()).status is OutcomeStatus.SUCCEEDED
