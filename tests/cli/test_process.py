@@ -106,6 +106,15 @@ def test_a_simulated_batch_gives_valid_files_and_then_rests(tmp_path: Path) -> N
     assert len(paid(out)) == 24
 
 
+@pytest.fixture
+def hangup_is_heard() -> Iterator[None]:
+    """A run under nohup inherits an ignored SIGHUP, and rightly leaves it ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup_is_heard")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_goes_on_and_pays_each_prompt_once(
     tmp_path: Path, signum: signal.Signals
