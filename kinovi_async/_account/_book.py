@@ -10,9 +10,9 @@ from collections.abc import Callable
 import anyio
 
 from .._errors import AmbiguousSubmissionError
-from .._ledger import Ending, JobRow, JobState, Ledger
-from .._outcomes import AttemptResult, OutcomeStatus
-from ._error_json import error_to_json
+from .._ledger import JobRow, JobState, Ledger
+from .._outcomes import AttemptResult
+from ._error_json import ending_of_attempt
 from ._job import Job
 
 __all__ = ["Book"]
@@ -82,11 +82,5 @@ class Book:
             f"job {row.key}: the process ended while its submission was on the wire; "
             "it may have been accepted"
         )
-        ending = Ending(
-            OutcomeStatus.AMBIGUOUS,
-            at=self.wall(),
-            error=error_to_json(error),
-            attempt_result=AttemptResult.AMBIGUOUS,
-            attempt_detail=error.message,
-        )
+        ending = ending_of_attempt(error, AttemptResult.AMBIGUOUS, at=self.wall())
         return await self.ledger.end(row.key, ending)

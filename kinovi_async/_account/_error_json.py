@@ -12,7 +12,8 @@ from .._errors import (
     KinoviError,
     TaskFailedError,
 )
-from .._ledger import JsonObject, JsonValue
+from .._ledger import Ending, JsonObject, JsonValue
+from .._outcomes import AttemptResult, OutcomeStatus
 from .._records import TaskRecord
 
 _NUMBERS = ("required", "available", "retry_after", "limit", "current")
@@ -35,6 +36,17 @@ def error_to_json(error: KinoviError) -> JsonObject:
         found["status_code"] = error.evidence.status
         found["exception"] = error.evidence.exception
     return found
+
+
+def ending_of_attempt(error: KinoviError, result: AttemptResult, *, at: float) -> Ending:
+    """The end of a job with its attempt, which names the status: rejected or ambiguous."""
+    return Ending(
+        OutcomeStatus(result.value),
+        at=at,
+        error=error_to_json(error),
+        attempt_result=result,
+        attempt_detail=error.message,
+    )
 
 
 def error_from_json(

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -117,12 +117,10 @@ class Job:
         return f"<Job {self.key} {self.request.model} {status}>"
 
     @classmethod
-    def of_row(cls, row: JobRow, **options: Any) -> Job:
+    def of_row(cls, row: JobRow) -> Job:
         """The job of a ledger's row, to be taken up again."""
         request = restore_request(row.body)
-        return cls(
-            request, key=row.key, group=row.group, priority=row.priority, meta=row.meta, **options
-        )
+        return cls(request, key=row.key, group=row.group, priority=row.priority, meta=row.meta)
 
     @property
     def done(self) -> bool:

@@ -1,4 +1,4 @@
-"""One submission of a job: intent, POST, record. The caller shields it as one unit."""
+"""One submission of a job: intent, POST, record, shielded as one unit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .._errors import (
     RateLimitError,
 )
 from .._events import JobAccepted, JobRefused, JobSubmitted
-from .._ledger import Ending, JobState, Permission
+from .._ledger import JobState, Permission
 from .._outcomes import Attempt, AttemptResult, OutcomeStatus
 from .._policy import Phase, SubmitEvidence
 from .._scheduling import Refusal
@@ -39,7 +39,7 @@ from .._transport import (
 )
 from ._arrival import start, unknown_price
 from ._ending import conclude, end, give_back, stop
-from ._error_json import error_to_json
+from ._error_json import ending_of_attempt
 from ._job import outcome_of
 
 if TYPE_CHECKING:
@@ -230,13 +230,7 @@ async def _rejected(lane: Lane, job: Job, error: KinoviError) -> None:
         await _stop_at(lane, job, error)
         return
     lane.account.state.dropped(job.entry, anyio.current_time())
-    ending = Ending(
-        OutcomeStatus.REJECTED,
-        at=lane.account.wall(),
-        error=error_to_json(error),
-        attempt_result=AttemptResult.REJECTED,
-        attempt_detail=error.message,
-    )
+    ending = ending_of_attempt(error, AttemptResult.REJECTED, at=lane.account.wall())
     await end(lane, job, OutcomeStatus.REJECTED, error=error, ending=ending)
 
 
@@ -288,13 +282,7 @@ async def _ambiguous(lane: Lane, job: Job, error: AmbiguousSubmissionError) -> N
     assert job.entry is not None  # noqa: S101 - see submit
     account = lane.account
     account.state.unclear(job.entry, anyio.current_time())
-    ending = Ending(
-        OutcomeStatus.AMBIGUOUS,
-        at=account.wall(),
-        error=error_to_json(error),
-        attempt_result=AttemptResult.AMBIGUOUS,
-        attempt_detail=error.message,
-    )
+    ending = ending_of_attempt(error, AttemptResult.AMBIGUOUS, at=account.wall())
     await end(lane, job, OutcomeStatus.AMBIGUOUS, error=error, ending=ending)
     account.ambiguous_in_a_row += 1
     if account.ambiguous_in_a_row >= MAX_AMBIGUOUS:
