@@ -13,8 +13,9 @@ Results = Mapping[str, Figures]
 # Gross regressions only: shared machines are noisy, and few jobs weigh the start heavily.
 LEAST_SLOT_USE = 0.85
 """Of our slot use over that of the best peer that was told the limit."""
-MOST_MAKESPAN = 1.2
-"""Of our makespan over that of the best peer that was told the limit."""
+MOST_MAKESPAN = {"MIX": 1.0}
+"""Of our makespan over that of the best peer that was told the limit, 1.2 unless it says
+otherwise: in a mix of models, longest first wins by a fifth, and the check holds it to a win."""
 MOST_REFUSALS = 1.5
 """429 per job; scheduling.md wants 0.6 from 1000 jobs on, plus a limit's worth at the start."""
 MOST_POLLS = 1.25
@@ -43,7 +44,7 @@ def regressions(mix: str, results: Results) -> list[str]:
         (
             "makespan over the best told peer's",
             ours.makespan / min(each.makespan for each in told),
-            MOST_MAKESPAN,
+            MOST_MAKESPAN.get(mix, 1.2),
             True,
         ),
         ("429 per job", ours.refusals, MOST_REFUSALS, True),
