@@ -55,8 +55,8 @@ def tests(session: nox.Session) -> None:
     for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         shutil.copy(ROOT / name, away)
     session.chdir(away)
-    # Lightens the tests that start many processes: they are covered in process too.
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    # All of them on all cores; some, asked for by name, in order and with a debugger at hand.
+    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["-n", "auto"]))
     if not session.posargs:
         session.run("coverage", "combine", "--quiet")
         session.run("coverage", "report", "--fail-under=90")

@@ -251,7 +251,7 @@ async def test_an_expired_job_is_waited_for_again(ledger: Ledger) -> None:
     assert await ledger.adopt("cat-1", at=60.0) == row == await row_of(ledger)
 
 
-@pytest.mark.parametrize("status", set(OutcomeStatus) - {OutcomeStatus.EXPIRED})
+@pytest.mark.parametrize("status", sorted(set(OutcomeStatus) - {OutcomeStatus.EXPIRED}))
 async def test_nothing_else_is_waited_for_again(ledger: Ledger, status: OutcomeStatus) -> None:
     before = await ended(ledger, status)
     with pytest.raises(LedgerError, match="cannot be waited for again"):
@@ -293,7 +293,7 @@ async def test_an_ambiguous_job_may_be_sent_again_at_the_owners_risk(ledger: Led
     assert (await ledger.intent("cat-1", OTHER_RUN, at=51.0)).attempt == 2
 
 
-@pytest.mark.parametrize("status", set(OutcomeStatus) - {OutcomeStatus.AMBIGUOUS})
+@pytest.mark.parametrize("status", sorted(set(OutcomeStatus) - {OutcomeStatus.AMBIGUOUS}))
 async def test_only_an_ambiguous_job_is_resolved(ledger: Ledger, status: OutcomeStatus) -> None:
     before = await ended(ledger, status)
     with pytest.raises(LedgerError, match="is not ambiguous"):
