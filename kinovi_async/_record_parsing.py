@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 from ._errors import InvalidResponseError
 from ._records import Output, TaskError, TaskRecord, TaskStatus
@@ -26,6 +26,8 @@ _SECONDS_BELOW = 1e11
 _MAX_NUMBER_TEXT = 64
 # Digits before or behind the point: credits beyond are nonsense, and costly to add up.
 _MAX_MAGNITUDE = 30
+_MILLIONTH = Decimal("0.000001")
+_WIDE = Context(prec=80)
 _MAX_WARNED = 100
 _warned: set[str] = set()
 
@@ -152,7 +154,11 @@ def _number(value: object) -> Decimal | None:
 
 
 def _credits(value: object) -> Decimal | None:
-    return _number(value)
+    """Credits, to a millionth: the API computes in binary and answers 99.80000000000001."""
+    number = _number(value)
+    if number is None or number == number.quantize(_MILLIONTH, context=_WIDE):
+        return number
+    return number.quantize(_MILLIONTH, context=_WIDE).normalize(_WIDE)
 
 
 def _pixels(value: object) -> int | None:

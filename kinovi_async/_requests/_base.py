@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
 
-from .._errors import InvalidRequestError, Problem
+from .._errors import InvalidRequestError
 from ._addresses import Address
-from ._fields import fields_of, input_fields, wire_name
+from ._entry import describe
+from ._fields import wire_name
+from ._files import LocalFile, files_in, with_addresses
+from ._forms import Misfit, inputs_in, misfits, why_none
+from ._generations import GENERATIONS, SEED, ApiGeneration, check_generation
 from ._rules import Text, count, shorten, show
+
+if TYPE_CHECKING:
+    from ._description import ModelDescription
 
 _SHOWN_TEXT = 40
 """Characters of a text that a request's repr shows."""
+ANY_LENGTH = {"any_length": True}
+"""Validation context: ranges that are only numbers are those of the widest generation."""
 
 
 class Request(BaseModel):
@@ -27,17 +35,29 @@ class Request(BaseModel):
     the wire (`aspectRatio`). A field given as None is a field not given. Two requests
     are equal when their values are, whether set or left to the default.
 
+    A request belongs to no generation of the API: what no generation takes is refused
+    on construction, what the chosen one does not take before it is sent.
+
     Raises:
         pydantic.ValidationError: from the constructor, for a wrong field. `parse_request`
             and every call that takes a mapping raise `InvalidRequestError` instead.
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, alias_generator=wire_name
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        alias_generator=wire_name,
+        # A class costs milliseconds to build, and most programs use one or two of them.
+        defer_build=True,
     )
 
     HINTS: ClassVar[Mapping[str, str]] = {}
     """What to say about a field that is not there: wire name to sentence."""
+    GENERATIONS: ClassVar[tuple[ApiGeneration, ...]] = GENERATIONS
+    """The generations of the API that know any model of the class."""
+    ALWAYS_SENT: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are sent though they were not set: the mode requires them."""
 
     model: Annotated[str, Text(required=True)] = Field(description="The model's id.")
     callback_url: Annotated[str | None, Address()] = Field(
@@ -51,35 +71,131 @@ class Request(BaseModel):
             return {key: value for key, value in data.items() if value is not None}
         return data
 
-    def model_post_init(self, context: object, /) -> None:  # noqa: ARG002 - pydantic's
-        """Refuses the base class itself, which would be sent unchecked."""
-        if type(self) is Request:
+    @model_validator(mode="after")
+    def _fits_a_generation(self, info: ValidationInfo) -> Self:
+        if type(self) is Request:  # it would be sent unchecked
             raise TypeError("Request is a base class; use Generation for a model without a class")
+        description = self._description()
+        if description is None:
+            return self
+        context: Mapping[str, object] = info.context or {}
+        every: list[list[Misfit]] = []
+        for generation in description.generations:
+            found = misfits(self, description, generation)
+            if not found:
+                return self
+            if all(each.hinted for each in found) and "any_length" not in context:
+                every = [found]
+                break
+            every.append(found)
+        raise InvalidRequestError.of(why_none(every))
 
-    def to_wire(self) -> dict[str, JsonValue]:
-        """The body of createTask, as new objects: `model`, `inputs`, `callBackUrl` when set."""
-        body: dict[str, JsonValue] = {"model": self.model, "inputs": self.inputs_wire()}
+    def _description(self) -> ModelDescription | None:
+        """The description of the model, None for a class that checks nothing."""
+        # Beside its class, as a rule; without importing the other families.
+        home = sys.modules.get(type(self).__module__)
+        for each in getattr(home, "DESCRIPTIONS", ()):
+            if each.id == self.model:
+                found: ModelDescription = each
+                return found
+        return describe(self.model)
+
+    @property
+    def files(self) -> tuple[LocalFile, ...]:
+        """The local files among its references, in order, each content once."""
+        found = files_in([getattr(self, name) for name in type(self).model_fields])
+        return tuple({file.sha256: file for file in found}.values())
+
+    def place_of(self, file: LocalFile) -> str:
+        """The field in which a file stands, for messages: `inputs.urls`."""
+        for name, field in type(self).model_fields.items():
+            if file in files_in(getattr(self, name)):
+                return f"inputs.{field.alias or name}".replace("inputs.inputs", "inputs")
+        return "inputs"
+
+    def to_wire(
+        self,
+        *,
+        api_generation: ApiGeneration = SEED,
+        uploaded: Mapping[str, str] | None = None,
+    ) -> dict[str, JsonValue]:
+        """The body of createTask, as new objects: `model`, `inputs`, `callBackUrl` when set.
+
+        Args:
+            api_generation: In whose names, types and ranges: `seed` or `2026-09`. A model
+                that only one generation knows uses that one, whatever is chosen.
+            uploaded: Where local files are now, by the SHA-256 of their content.
+
+        Raises:
+            InvalidRequestError: the generation does not take the request; each field is
+                named, with what to use instead. Nothing is ever left out. Or a local file
+                has no address yet.
+            ConfigurationError: there is no such generation.
+        """
+        inputs = self.inputs_wire(api_generation=api_generation)
+        return self._body(with_addresses(inputs, uploaded or {}) if self.files else inputs)
+
+    def inputs_wire(self, *, api_generation: ApiGeneration = SEED) -> dict[str, JsonValue]:
+        """`inputs` of the body: the fields that were set, and what the mode requires.
+
+        A local file stands there in the ledger's form, an object: it has no address yet.
+
+        Raises:
+            InvalidRequestError: the generation does not take the request.
+            ConfigurationError: there is no such generation.
+        """
+        chosen = check_generation(api_generation)
+        description = self._description()
+        if description is not None:
+            chosen = description.generation(chosen)
+            found = misfits(self, description, chosen)
+            if found:
+                problems = [each.problem for each in found]
+                raise InvalidRequestError.of(problems, what=f"request for {self.model}")
+        return inputs_in(self, chosen)
+
+    def to_stored(self) -> dict[str, JsonValue]:
+        """The body as a ledger keeps it: one form, in whatever generation it is sent.
+
+        It is the form of the first generation that takes the request, with the kinds of
+        references that their addresses do not show. `restore_request` reads it back.
+        """
+        description = self._description()
+        generation: ApiGeneration = SEED
+        if description is not None:
+            generation = next(
+                (g for g in description.generations if not misfits(self, description, g)),
+                description.generations[0],
+            )
+        return self._body(inputs_in(self, generation, stored=True))
+
+    def _body(self, inputs: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        body: dict[str, JsonValue] = {"model": self.model, "inputs": inputs}
         if self.callback_url is not None:
             body["callBackUrl"] = self.callback_url
         return body
 
-    def inputs_wire(self) -> dict[str, JsonValue]:
-        """`inputs` of the body: the fields that were set, and what the mode requires."""
-        return {
-            field.wire_name: field.wire(getattr(self, name))
-            for name, field in input_fields(type(self)).items()
-            if name in self.model_fields_set and getattr(self, name) is not None
-        }
+    def cost(self, *, api_generation: ApiGeneration = SEED) -> Decimal | None:
+        """Credits by the price tables of the API's documents; None when unknown.
 
-    def cost(self) -> Decimal | None:
-        """Credits by the price tables of the API's documents; None when unknown."""
-        from ._catalog import describe  # the catalogue lists the classes built on this one
+        Where the final price depends on the length of reference videos, it is the most
+        that it can be. None for a request that the generation does not take.
 
-        described = describe(self.model)
-        return None if described is None else described.price.credits(self._values())
+        Raises:
+            ConfigurationError: there is no such generation.
+        """
+        chosen = check_generation(api_generation)
+        description = self._description()
+        if description is None:
+            return None
+        generation = description.generation(chosen)
+        if misfits(self, description, generation):
+            return None
+        return description.terms[generation].price.credits(self.values())
 
-    def _values(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in fields_of(type(self))}
+    def values(self) -> dict[str, object]:
+        """Every field's value by its name in Python, defaults included."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
     def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed, by their names in Python, and checked again.
@@ -90,13 +206,13 @@ class Request(BaseModel):
         if not update:
             return super().model_copy(deep=deep)
         kept = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self).model_validate({**kept, **update})
+        return type(self).model_validate({**kept, **update}, context=ANY_LENGTH)
 
     def __repr__(self) -> str:
         """Short, and without the addresses, which may carry a signature."""
         shown = [
             _shown(name, getattr(self, name))
-            for name in fields_of(type(self))
+            for name in type(self).model_fields
             if name in self.model_fields_set and name != "callback_url"
         ]
         return f"{type(self).__name__}({', '.join(part for part in shown if part)})"
@@ -111,28 +227,3 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, str):
         return f"{name}={shorten(value, _SHOWN_TEXT)!r}"
     return f"{name}={show(value)}"
-
-
-def encode_body(body: Mapping[str, object]) -> bytes:
-    """An API body as it goes over the wire."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def body_hash(request: Request | Mapping[str, object]) -> str:
-    """SHA-256, in hex, of what a request generates: its model and inputs.
-
-    Canonical JSON of `{"inputs", "model"}` of the wire form (sorted keys, no spaces,
-    ASCII); `callBackUrl` is left out, since it changes nothing that is generated. A
-    mapping is taken as the wire form it is, unchecked.
-
-    Raises:
-        InvalidRequestError: the mapping lacks `model` or `inputs`, or is no JSON.
-    """
-    body = request.to_wire() if isinstance(request, Request) else request
-    try:
-        content = {"model": body["model"], "inputs": body["inputs"]}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (KeyError, TypeError, ValueError, RecursionError):
-        problem = Problem("request", show(body), "a JSON object with model and inputs")
-        raise InvalidRequestError.of([problem]) from None
-    return hashlib.sha256(text.encode("ascii")).hexdigest()

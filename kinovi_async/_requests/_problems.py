@@ -11,27 +11,48 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from .._errors import InvalidRequestError, Problem
-from ._fields import FieldDescription, fields_of, input_fields, plain
+from ._fields import ENVELOPE, FieldDescription, all_fields, fields_of, plain, readable, widest_rule
 from ._rules import listed, shorten, show
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
+
+    from ._base import Request
+    from ._description import ModelDescription
 
 # Beyond this no key is a misspelt field, and comparing gets slow.
 _LONGEST_MISSPELLING = 40
 _KEY_SHOWN = 40
 
 
-def problems_of(error: ValidationError, cls: type[BaseModel]) -> list[Problem]:
-    """Every error of a request class as problems, in the order of its fields."""
+def problems_of(
+    error: ValidationError,
+    cls: type[Request],
+    *,
+    description: ModelDescription | None = None,
+    names: Mapping[str, str] | None = None,
+) -> list[Problem]:
+    """Every error of a request class as problems, in the order of its fields.
+
+    Args:
+        error: What pydantic raised.
+        cls: The class.
+        description: The model, which may take less than the class does.
+        names: The name under which a field was given, by its name in Python.
+    """
     found: list[Problem] = []
     for details in error.errors(include_url=False):
-        found.extend(_problems(details, cls))
+        found.extend(_problems(details, cls, description, names or {}))
     return found
 
 
-def _problems(details: ErrorDetails, cls: type[BaseModel]) -> Sequence[Problem]:
+def _problems(
+    details: ErrorDetails,
+    cls: type[Request],
+    description: ModelDescription | None,
+    names: Mapping[str, str],
+) -> Sequence[Problem]:
     context = details.get("ctx", {})
     cause = context.get("error")
     if isinstance(cause, InvalidRequestError):
@@ -46,9 +67,41 @@ def _problems(details: ErrorDetails, cls: type[BaseModel]) -> Sequence[Problem]:
         return [Problem(key or "request", show(details["input"]), allowed)]
     if details["type"] == "missing":
         return [missing(field)]
-    path = field.path + "".join(f"[{part}]" for part in location[1:])
+    given_name = names.get(field.name)
+    path = f"inputs.{given_name}" if given_name else field.path
+    path += "".join(f"[{part}]" for part in location[1:])
     given = context.get("given", show(details["input"]))
-    return [Problem(path, str(given), str(context.get("allowed", field.allowed)))]
+    allowed = str(context.get("allowed", ""))
+    if not allowed or allowed == widest_rule(cls, field.name).allowed:
+        allowed = _allowed(field, cls, description)
+    return [Problem(path, str(given), allowed)]
+
+
+def _allowed(
+    field: FieldDescription, cls: type[Request], description: ModelDescription | None
+) -> str:
+    """What the model takes, in each generation of the API where they differ."""
+    if field.name in ENVELOPE:
+        return field.allowed
+    first: FieldDescription | None = None
+    more = ""
+    for generation in description.generations if description else cls.GENERATIONS:
+        own = fields_of(cls, generation).get(field.name)
+        if own is None:
+            continue
+        own = description.narrowed(own, generation) if description else own
+        if first is None:
+            first = own
+        elif _adds(first, own):
+            more += f" (API generation {generation}: {own.allowed})"
+    return (first or field).allowed + more
+
+
+def _adds(first: FieldDescription, other: FieldDescription) -> bool:
+    """Whether another generation takes values that the first does not."""
+    if first.choices or other.choices:
+        return bool({*other.choices} - {*first.choices})
+    return other.maximum is None or (first.maximum is not None and other.maximum > first.maximum)
 
 
 def missing(field: FieldDescription) -> Problem:
@@ -56,13 +109,13 @@ def missing(field: FieldDescription) -> Problem:
     return Problem(field.path, "", f"required: {field.allowed}")
 
 
-def unknown_input(key: object, cls: type[BaseModel]) -> Problem:
+def unknown_input(key: object, cls: type[Request]) -> Problem:
     """The problem of a key in `inputs` that the class has no field for."""
     hint = "no such field"
     if isinstance(key, str) and len(key) <= _LONGEST_MISSPELLING:
         hints: Mapping[str, str] = getattr(cls, "HINTS", {})
         told = {plain(name): text for name, text in hints.items()}
-        names = [field.wire_name for field in input_fields(cls).values()]
+        names = [name for name, field in readable(cls).items() if name == field.wire_name]
         if plain(key) in {plain(name) for name in ("model", "callBackUrl")}:
             hint = "no such field; it belongs beside inputs"
         hint = told.get(plain(key)) or _did_you_mean(key, names) or hint
@@ -98,8 +151,8 @@ def _did_you_mean(key: str, names: Sequence[str]) -> str | None:
     return f"no such field; did you mean {by_plain[near[0]]}?" if near else None
 
 
-def _field(key: str, cls: type[BaseModel]) -> FieldDescription | None:
-    for field in fields_of(cls).values():
+def _field(key: str, cls: type[Request]) -> FieldDescription | None:
+    for field in all_fields(cls).values():
         if key in {field.name, field.wire_name}:
             return field
     return None

@@ -9,29 +9,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
+from ._files import FileSource, LocalFile, Upload, is_source, local_file
+from ._kinds import Kind
 
-class Kind(StrEnum):
-    """The kinds of reference files."""
-
-    IMAGE = "image"
-    VIDEO = "video"
-    AUDIO = "audio"
-
-    @property
-    def described(self) -> str:
-        """`an image`, `a video`, `an audio file`."""
-        return {"image": "an image", "video": "a video", "audio": "an audio file"}[self.value]
-
-    @property
-    def plural(self) -> str:
-        """`images`, `videos`, `audio files`."""
-        return {"image": "images", "video": "videos", "audio": "audio files"}[self.value]
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 
 # The documents name JPEG, PNG and WebP images, MP4 videos, and "MP3, WAV, or other
@@ -61,17 +48,17 @@ _MOST_DIGITS = 6
 class Image:
     """A reference of an `OmniReference` that is an image, whatever its address looks like."""
 
-    url: str
+    url: FileSource
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
     """A reference of an `OmniReference` that is a video, whatever its address looks like."""
 
-    url: str
+    url: FileSource
 
 
-Reference: TypeAlias = str | Image | Video
+Reference: TypeAlias = FileSource | LocalFile | Upload | Image | Video
 
 
 def split_address(address: str) -> SplitResult | None:
@@ -92,15 +79,66 @@ def kind_of(reference: Reference) -> Kind | None:
         return Kind.IMAGE
     if isinstance(reference, Video):
         return Kind.VIDEO
-    parts = split_address(reference)
+    if isinstance(reference, LocalFile):
+        return reference.kind
+    parts = split_address(reference) if isinstance(reference, str) else None
     if parts is None:
         return None
     return _EXTENSIONS.get(posixpath.splitext(parts.path)[1].lower())
 
 
-def address_of(reference: Reference) -> str:
-    """The address alone, as it is sent."""
-    return reference if isinstance(reference, str) else reference.url
+def address_of(reference: Reference) -> JsonValue:
+    """The address alone, as it is sent; of a local file, its form in the ledger."""
+    if isinstance(reference, Image | Video):
+        reference = reference.url
+    if isinstance(reference, LocalFile):
+        return reference.to_json()
+    return reference if isinstance(reference, str) else str(reference)
+
+
+def marked(address: Reference, kind: Kind) -> Reference:
+    """The address, marked when it does not show by itself that it is an image or a video."""
+    if not isinstance(address, str):
+        return address
+    if kind_of(address) is kind:
+        return address
+    return Video(address) if kind is Kind.VIDEO else Image(address)
+
+
+def read_source(value: object) -> object:
+    """A local file, read, or an upload's address with its kind; anything else as it is.
+
+    Raises:
+        PydanticCustomError: the file cannot be a reference here.
+    """
+    if isinstance(value, Image | Video):
+        kinds: tuple[Kind, ...] = (Kind.IMAGE if isinstance(value, Image) else Kind.VIDEO,)
+        value = value.url if is_source(value.url) else value
+    else:
+        kinds = (Kind.IMAGE, Kind.VIDEO)
+    if isinstance(value, Upload) and value.kind in kinds:
+        return marked(value.url, value.kind)
+    return local_file(value, kinds) if is_source(value) else value
+
+
+def read_marked(value: object) -> object:
+    """`{"video": address}` as `Video(address)`; anything else as it is."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        for mark, cls in (("image", Image), ("video", Video)):
+            if isinstance(value.get(mark), str):
+                return cls(value[mark])
+    return value
+
+
+def stored_reference(reference: Reference) -> JsonValue:
+    """What `read_marked` reads: the address alone when it shows its kind."""
+    address = address_of(reference)
+    if not isinstance(reference, Image | Video):
+        return address
+    mark = Kind.VIDEO if isinstance(reference, Video) else Kind.IMAGE
+    if kind_of(reference.url) is mark:
+        return address
+    return {str(mark): address}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +171,7 @@ class Given:
     audio: int
 
     @classmethod
-    def of(cls, references: Iterable[Reference], audio: Sequence[str]) -> Given:
+    def of(cls, references: Iterable[Reference], audio: Sequence[object]) -> Given:
         """Counts `urls` and `audioUrls`."""
         kinds = [kind_of(reference) for reference in references]
         images, videos = kinds.count(Kind.IMAGE), kinds.count(Kind.VIDEO)

@@ -100,8 +100,20 @@ class Rule(Protocol):
     def choices(self) -> tuple[str | Figure, ...]:
         """The only values allowed; empty when the field is not a choice."""
 
+    def check(self, value: object) -> object:
+        """The value as a request holds it; raises PydanticCustomError (see `refuse`)."""
+
     def wire(self, value: object) -> JsonValue:
         """A checked value in the API's own form."""
+
+    def read(self, value: object) -> object:
+        """A value in the API's own form as the class's field takes it, still unchecked."""
+
+    def json_schema(self) -> dict[str, JsonValue]:
+        """JSON Schema of the value in an API body."""
+
+    def example(self) -> JsonValue:
+        """A value that is allowed, in the API's own form."""
 
 
 class PlainRule:
@@ -116,6 +128,18 @@ class PlainRule:
         if isinstance(value, tuple | list):
             return [self.wire(item) for item in value]
         return value if isinstance(value, str | int | float) else str(value)
+
+    def read(self, value: object) -> object:
+        """The value itself."""
+        return value
+
+    def json_schema(self) -> dict[str, JsonValue]:
+        """Anything."""
+        return {}
+
+    def example(self) -> JsonValue:
+        """The first choice, or nothing."""
+        return self.choices[0] if self.choices else None
 
 
 class Whole(PlainRule):
@@ -150,6 +174,22 @@ class Whole(PlainRule):
     def wire(self, value: object) -> JsonValue:
         """The number, or its digits."""
         return str(value) if self.as_text else super().wire(value)
+
+    def json_schema(self) -> dict[str, JsonValue]:
+        """An integer in the range, or its digits where they travel so."""
+        number: dict[str, JsonValue] = {
+            "type": "integer",
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+        }
+        if not self.as_text:
+            return number
+        digits: list[JsonValue] = [str(n) for n in range(self.minimum, self.maximum + 1)]
+        return {"anyOf": [{"enum": digits}, number]}
+
+    def example(self) -> JsonValue:
+        """5, or what is nearest to it."""
+        return self.wire(min(max(5, self.minimum), self.maximum))
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
@@ -188,6 +228,14 @@ class Number(PlainRule):
         if self.choices and number not in self.choices:
             raise refuse(self.allowed, show(value))
         return number
+
+    def json_schema(self) -> dict[str, JsonValue]:
+        """A number, or one of the choices."""
+        return {"enum": list(self.choices)} if self.choices else {"type": "number"}
+
+    def example(self) -> JsonValue:
+        """The last choice, or 42."""
+        return self.choices[-1] if self.choices else 42
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
@@ -235,6 +283,19 @@ class Text(PlainRule):
             raise refuse(f"{self.allowed}, valid Unicode", show(value))
         return str(value)
 
+    def json_schema(self) -> dict[str, JsonValue]:
+        """A text of that length."""
+        schema: dict[str, JsonValue] = {"type": "string"}
+        if self.minimum:
+            schema["pattern"] = "\\S"
+        if self.maximum is not None:
+            schema["maxLength"] = self.maximum
+        return schema
+
+    def example(self) -> JsonValue:
+        """A prompt, or a word."""
+        return "A quiet harbour at dawn" if self.minimum else "blurry"
+
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
@@ -252,7 +313,7 @@ def is_unicode(text: str) -> bool:
 
 
 class OneOf(PlainRule):
-    """The rule of a field typed as `Literal`, whose check is pydantic's own."""
+    """One of a few texts; also the rule of a field typed as `Literal`, checked by pydantic."""
 
     type: ClassVar[str] = "choice"
 
@@ -265,6 +326,42 @@ class OneOf(PlainRule):
         if len(self.choices) == 1:
             return f"only {self.choices[0]}"
         return listed(self.choices)
+
+    def check(self, value: object) -> str:
+        """The text, when it is one of them."""
+        if not isinstance(value, str) or value not in self.choices:
+            raise refuse(self.allowed, show(value))
+        return value
+
+    def json_schema(self) -> dict[str, JsonValue]:
+        """The choices."""
+        return {"enum": list(self.choices)}
+
+
+class Flag(PlainRule):
+    """True or false, and nothing that only looks so."""
+
+    type: ClassVar[str] = "true or false"
+    allowed: ClassVar[str] = "true or false"
+
+    def check(self, value: object) -> bool:
+        """The value, when it is a boolean."""
+        if not isinstance(value, bool):
+            raise refuse(self.allowed, show(value))
+        return value
+
+    def json_schema(self) -> dict[str, JsonValue]:
+        """A boolean."""
+        return {"type": "boolean"}
+
+    def example(self) -> JsonValue:
+        """False: what nothing defaults to."""
+        return False
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, core_schema.bool_schema())
 
 
 class Phrase:

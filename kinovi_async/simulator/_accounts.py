@@ -15,7 +15,7 @@ from typing import Final
 from .._errors import ConfigurationError
 from ._answers import INVALID_KEY, NO_AUTHORIZATION, Answer
 from ._books import AccountBooks
-from ._tasks import SimulatedTask
+from ._tasks import NEVER, SimulatedTask
 
 DEMO_KEY: Final = "zimg_demo_readonly_d2cb4bea56fcc21a9eb106e0"
 """The API's published demo key: no credits, no createTask, five ended demo tasks to read."""
@@ -58,13 +58,20 @@ class Account:
     api_enabled: bool
     peak_running: int = 0
     _running: list[tuple[float, int, SimulatedTask]] = field(default_factory=list)
+    _settling: list[tuple[float, int, SimulatedTask]] = field(default_factory=list)
+    """Succeeded tasks whose price is not final yet."""
 
     def settle(self, now: float) -> int:
-        """Frees the slots of ended tasks and refunds failed ones; the number still running."""
+        """Frees the slots of ended tasks, refunds failed ones and settles prices; those running."""
         while self._running and self._running[0][0] <= now:
             _, _, task = heappop(self._running)
             if task.failure is not None:
                 self.credits += task.request.price
+            elif task.request.final != task.request.price:
+                heappush(self._settling, (task.settles_at, task.order, task))
+        while self._settling and self._settling[0][0] <= now:
+            _, _, task = heappop(self._settling)
+            self.credits += task.request.price - task.request.final
         return len(self._running)
 
     def take(self, task: SimulatedTask) -> None:
@@ -72,6 +79,12 @@ class Account:
         self.credits -= task.request.price
         heappush(self._running, (task.ends_at, task.order, task))
         self.peak_running = max(self.peak_running, len(self._running))
+
+    def next_change(self, now: float) -> float | None:
+        """When the next of its tasks ends or has its final price; None when none ever will."""
+        self.settle(now)
+        moments = (heap[0][0] for heap in (self._running, self._settling) if heap)
+        return min((moment for moment in moments if moment != NEVER), default=None)
 
     def books(self, now: float) -> AccountBooks:
         """The account as the books show it."""

@@ -23,6 +23,7 @@ from ._answers import Answer, Delivery, Way
 from ._hangups import SCOPE_KEY, Connection, SimulatedHangup
 from ._media import MediaFile
 from ._ranges import part_of
+from ._uploads import LARGEST
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -133,6 +134,9 @@ class Site:
                 Route("/", Endpoint(_home), methods=["GET"]),
                 Route(f"{BASE_PATH}/jobs/createTask", self._create, methods=["POST"]),
                 Route(f"{BASE_PATH}/jobs/recordInfo", Endpoint(self._record), methods=["GET"]),
+                Route(f"{BASE_PATH}/uploads", self._offer_upload, methods=["POST"]),
+                Route("/temp-uploads/{path:path}", self._put_upload, methods=["PUT"]),
+                Route("/temp-uploads/{path:path}", Endpoint(self._uploaded), methods=["GET"]),
                 Route("/media/{task_id}/{name}", Endpoint(self._media), methods=["GET"]),
                 Route("/simulator/books", Endpoint(self._books), methods=["GET"]),
                 Route("/simulator/reset", Endpoint(self._reset), methods=["POST"]),
@@ -146,6 +150,34 @@ class Site:
             return _response(raw)
         authorization = request.headers.get("authorization")
         return self._sender(self._simulator.submit(authorization, raw, _media_base(request)))
+
+    async def _offer_upload(self, request: Request) -> ASGIApp:
+        raw = await _body(request.receive)
+        if isinstance(raw, Answer):
+            return _response(raw)
+        authorization = request.headers.get("authorization")
+        answer = self._simulator.offer_upload(authorization, raw, _media_base(request))
+        return self._sender(Delivery(answer))
+
+    async def _put_upload(self, request: Request) -> ASGIApp:
+        raw = await _body(request.receive, largest=LARGEST)
+        if isinstance(raw, Answer):
+            return _response(raw)
+        return self._sender(
+            self._simulator.put_upload(
+                request.path_params["path"],
+                request.query_params.get("signature", ""),
+                request.headers.get("content-type"),
+                raw,
+                with_key="authorization" in request.headers,
+            )
+        )
+
+    def _uploaded(self, request: Request) -> ASGIApp:
+        file = self._simulator.find_upload(request.path_params["path"])
+        if file is None:
+            return _response(answers.refusal(404, "Not found"))
+        return _response(_part(request, file))
 
     def _record(self, request: Request) -> ASGIApp:
         authorization = request.headers.get("authorization")
@@ -201,7 +233,7 @@ def _response(answer: Answer) -> Response:
     return Response(answer.body, answer.status, dict(answer.headers))
 
 
-async def _body(receive: Receive) -> bytes | Answer:
+async def _body(receive: Receive, *, largest: int = _LARGEST_BODY) -> bytes | Answer:
     """The body, or what answers one that is too long or breaks off."""
     raw = bytearray()
     while True:
@@ -210,7 +242,7 @@ async def _body(receive: Receive) -> bytes | Answer:
             # It hung up in the middle: nothing was ordered, and nobody hears this.
             return _NOT_WHOLE
         raw += message.get("body", b"")
-        if len(raw) > _LARGEST_BODY:
+        if len(raw) > largest:
             return answers.TOO_LARGE
         if not message.get("more_body", False):
             return bytes(raw)

@@ -28,7 +28,7 @@ class AcceptedTask:
     prompt: str
     body: Mapping[str, object]
     credits: Decimal
-    """Reserved at acceptance."""
+    """Reserved at acceptance; the final price once a model that settles has settled it."""
     accepted_at: float
     ends_at: float | None
     """When it ends or ended; None when it never will."""
@@ -79,10 +79,12 @@ class Books:
     downloads: int
     """Requests for files."""
     keys_leaked: int
-    """Requests for files that carried an Authorization header, which none should."""
+    """Requests for files, and PUTs of files, with an Authorization header, which none should."""
     webhooks: Mapping[str, int]
     """Webhooks by what became of them: `sent`, `failed`, `lost`, `blocked`."""
     accounts: Mapping[str, AccountBooks]
+    uploads: int = 0
+    """Files that were stored, each PUT counted."""
 
     @property
     def charged(self) -> Decimal:
@@ -142,6 +144,7 @@ class Books:
             "polls": self.polls,
             "downloads": self.downloads,
             "keys_leaked": self.keys_leaked,
+            "uploads": self.uploads,
             "faults": dict(self.faults),
             "webhooks": dict(self.webhooks),
             "charged": number(self.charged),

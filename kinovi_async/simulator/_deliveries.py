@@ -18,6 +18,7 @@ _WAYS: Final[Mapping[Fault, Way]] = {
     Fault.POLL_DROP: Way.DROP,
     Fault.SLOW_POLL: Way.SLOW,
     Fault.MEDIA_TRUNCATED: Way.TRUNCATE,
+    Fault.UPLOAD_DROP: Way.DROP,
 }
 _INSTEAD: Final[Mapping[Fault, Answer]] = {
     Fault.ERROR_500: answers.INTERNAL_ERROR,
@@ -28,6 +29,8 @@ _INSTEAD: Final[Mapping[Fault, Answer]] = {
     Fault.POLL_HTML: answers.BAD_GATEWAY,
     Fault.POLL_MISSING: answers.TASK_NOT_FOUND,
     Fault.MEDIA_ERROR: answers.UNAVAILABLE,
+    Fault.UPLOAD_ERROR: answers.UNAVAILABLE,
+    Fault.UPLOAD_REFUSED: answers.ACCESS_DENIED,
 }
 
 

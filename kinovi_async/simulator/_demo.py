@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
+from .._requests import SEED
 from ._accounts import DEMO_KEY, fingerprint
 from ._answers import Answer
-from ._checks import check_body
-from ._tasks import Failure, SimulatedTask
+from ._checks import Failure, Order, check_body
+from ._tasks import SimulatedTask
 
 _TEXT: Final = {"prompt": "A serene mountain landscape at golden hour", "duration": "5"}
 _IMAGE: Final = {"prompt": "The leaves move in the wind", "urls": ["https://example.com/tree.jpg"]}
@@ -38,15 +41,23 @@ _TASKS: Final[tuple[tuple[str, dict[str, object], Failure | None], ...]] = (
 
 def demo_tasks(now: float) -> list[SimulatedTask]:
     """The demo tasks, ended some time before `now`."""
-    return [_task(now - _AGO, *each) for each in _TASKS]
+    orders = _orders()
+    return [_task(now - _AGO, task_id, orders[task_id], failure) for task_id, _, failure in _TASKS]
 
 
-def _task(
-    accepted_at: float, task_id: str, inputs: dict[str, object], failure: Failure | None
-) -> SimulatedTask:
-    order = check_body({"model": "seedance-20", "inputs": inputs}, ignore_unknown=False)
-    if isinstance(order, Answer):  # the bodies above are fixed, and tested
-        raise TypeError(f"the demo task {task_id} is no valid request: {order.body!r}")
+@cache
+def _orders() -> Mapping[str, Order]:
+    """What was ordered, by task id. Checked once: a test-suite makes many simulators."""
+    orders: dict[str, Order] = {}
+    for task_id, inputs, _ in _TASKS:
+        order = check_body({"model": "seedance-20", "inputs": inputs}, generation=SEED)
+        if isinstance(order, Answer):  # the bodies above are fixed, and tested
+            raise TypeError(f"the demo task {task_id} is no valid request: {order.body!r}")
+        orders[task_id] = order
+    return orders
+
+
+def _task(accepted_at: float, task_id: str, order: Order, failure: Failure | None) -> SimulatedTask:
     return SimulatedTask(
         id=task_id,
         order=0,
@@ -55,6 +66,7 @@ def _task(
         accepted_at=accepted_at,
         starts_at=accepted_at,
         ends_at=accepted_at + _TOOK,
+        settles_at=accepted_at + _TOOK,
         failure=failure,
         media_base="",
         submission="answered",

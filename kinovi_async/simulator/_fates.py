@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ._checks import Order
+from ._checks import Failure, Order
 from ._faults import TASK_FAULTS, Faults
 from ._luck import Luck
 from ._script import TaskRule
-from ._tasks import NEVER, Failure
+from ._tasks import NEVER
 
 _ID_LENGTH: Final = 24
 """Characters after `task_`, as the API's later documents show them."""
@@ -61,6 +61,8 @@ def fate(  # noqa: PLR0917 - each is one of the things that decide
         seconds = NEVER if rule.stuck else seconds
         failure = None if rule.code is None else Failure(rule.code, rule.message)
         unlucky = False
+    if failure is None:
+        failure = order.doom
     share = luck.between(*_WAITING_SHARE, "waiting", what, copy)
     return Fate(
         task_id=f"task_{luck.token(_ID_LENGTH, 'id', what, copy)}",

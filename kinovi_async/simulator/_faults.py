@@ -56,6 +56,13 @@ class Fault(StrEnum):
     """503 instead of the file."""
     MEDIA_TRUNCATED = "media-truncated"
     """The file breaks off in the middle."""
+    # uploads
+    UPLOAD_ERROR = "upload-error"
+    """503 from the storage host; nothing was stored."""
+    UPLOAD_REFUSED = "upload-refused"
+    """403 from the storage host, as for a signature that has run out; nothing was stored."""
+    UPLOAD_DROP = "upload-drop"
+    """The file is stored, then the connection is closed without an answer."""
     # webhooks
     WEBHOOK_LOST = "webhook-lost"
     """The webhook is never sent."""
@@ -79,8 +86,16 @@ NOTHING_ACCEPTED: Final = frozenset({F.BEFORE_ACCEPTANCE_DROP, F.ERROR_500, F.HT
 POLL_FAULTS: Final = (F.POLL_ERROR, F.POLL_HTML, F.POLL_DROP, F.POLL_MISSING, F.SLOW_POLL)
 TASK_FAULTS: Final = (F.FAIL,)
 MEDIA_FAULTS: Final = (F.MEDIA_ERROR, F.MEDIA_TRUNCATED)
+UPLOAD_FAULTS: Final = (F.UPLOAD_ERROR, F.UPLOAD_REFUSED, F.UPLOAD_DROP)
 WEBHOOK_FAULTS: Final = (F.WEBHOOK_LOST, F.WEBHOOK_TWICE)
-_GROUPS: Final = (SUBMIT_FAULTS, POLL_FAULTS, TASK_FAULTS, MEDIA_FAULTS, WEBHOOK_FAULTS)
+_GROUPS: Final = (
+    SUBMIT_FAULTS,
+    POLL_FAULTS,
+    TASK_FAULTS,
+    MEDIA_FAULTS,
+    UPLOAD_FAULTS,
+    WEBHOOK_FAULTS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +129,9 @@ class Faults:
     fail: float = 0.0
     media_error: float = 0.0
     media_truncated: float = 0.0
+    upload_error: float = 0.0
+    upload_refused: float = 0.0
+    upload_drop: float = 0.0
     webhook_lost: float = 0.0
     webhook_twice: float = 0.0
     slow_seconds: float = 5.0

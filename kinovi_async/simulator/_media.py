@@ -27,19 +27,30 @@ class MediaFile:
 
 
 def draw(task: SimulatedTask, number: int) -> MediaFile:
-    """The n-th file (from 0) of a task. The same task always gives the same bytes."""
+    """The n-th file (from 0) of a task, its last frame after them; always the same bytes."""
     shape = task.request.shape
     size = f"{shape.width}x{shape.height}"
-    if shape.kind == "video":
+    media_type = shape.media_type
+    if shape.kind == "video" and number < shape.count:
         note = f"kinovi simulator, {task.id}: {shown(task.request.prompt)}"
-        content = film(shape.width, shape.height, shape.seconds, note)
+        brand = "qt  " if media_type == "video/quicktime" else None
+        content = film(shape.width, shape.height, shape.seconds, note, brand=brand)
     else:
         which = f", {number + 1} of {shape.count}" if shape.count > 1 else ""
+        if number >= shape.count:
+            which, media_type = ", last frame", "image/png"
         footer = f"{task.request.model}, {size}{which}, simulated"
         name = f"{task.request.prompt}\n{task.id}\n{number}"
-        content = picture(shape.width, shape.height, task.request.prompt, footer, name=name)
+        content = picture(
+            shape.width,
+            shape.height,
+            task.request.prompt,
+            footer,
+            name=name,
+            jpeg=media_type == "image/jpeg",
+        )
     digest = hashlib.blake2b(content, digest_size=12).hexdigest()
-    return MediaFile(content, shape.media_type, f'"{digest}"')
+    return MediaFile(content, media_type, f'"{digest}"')
 
 
 class MediaStore:

@@ -112,10 +112,27 @@ _RATIOS: Final = {
 }
 
 
-def film(width: int, height: int, seconds: float, note: str) -> bytes:
-    """An H.264 MP4 of this size and length. Raises KeyError for a size there is no file of."""
+def film(width: int, height: int, seconds: float, note: str, *, brand: str | None = None) -> bytes:
+    """An H.264 MP4 of this size and length. Raises KeyError for a size there is no file of.
+
+    With a `brand` of four characters the file says it is of another kind: `qt  ` is a .mov.
+    """
+    ready = _ready_made(_name(width, height))
+    if brand is not None:
+        # The first box is `ftyp`: its size and name, then the major brand.
+        ready = ready[:8] + brand.encode("ascii") + ready[12:]
+    return annotated(retimed(ready, seconds), note)
+
+
+def _name(width: int, height: int) -> str:
+    if (width, height) in _BY_SIZE:
+        return f"{width}x{height}.mp4"
     large = max(width, height) > _HD_WIDTHS
     factor = 3 if large else 1
     ratio = _RATIOS[width // factor, height // factor]
-    ready = _ready_made(f"{ratio}-{'4k' if large else '720p'}.mp4")
-    return annotated(retimed(ready, seconds), note)
+    return f"{ratio}-{'4k' if large else '720p'}.mp4"
+
+
+_480P: Final = {(864, 496), (496, 864), (854, 480), (480, 854), (752, 560), (560, 752)}
+_1080P: Final = {(1920, 1080), (1080, 1920), (1440, 1440), (1664, 1248), (1248, 1664), (2206, 946)}
+_BY_SIZE: Final = frozenset({*_480P, (640, 640), (992, 432), *_1080P})

@@ -29,13 +29,18 @@ _STYLES: Final = ("down", "across", "aslant", "round")
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def picture(width: int, height: int, prompt: str, footer: str, *, name: str) -> bytes:
-    """A PNG of exactly this size, 64 pixels a side at least; `name` decides the colours."""
+def picture(
+    width: int, height: int, prompt: str, footer: str, *, name: str, jpeg: bool = False
+) -> bytes:
+    """A PNG or JPEG of exactly this size, 64 pixels a side at least; `name` decides the colours."""
     digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()
     image = _background(width, height, _STYLES[digest[0] % len(_STYLES)])
     image.putpalette(_palette(digest))
     _write(image, shown(prompt), shown(footer))
     file = io.BytesIO()
+    if jpeg:
+        image.convert("RGB").save(file, "JPEG", quality=80)
+        return file.getvalue()
     # Level 1: a gradient packs well at any level, and this one is several times faster.
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()

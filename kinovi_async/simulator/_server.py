@@ -111,7 +111,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _Background:
+class Background:
     """A server in a thread with an event loop of its own."""
 
     def __init__(self, simulator: Simulator, listener: socket.socket) -> None:
@@ -166,6 +166,20 @@ class _Background:
             self._listener.close()
 
 
+def begin(
+    simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0
+) -> tuple[RunningSimulator, Background]:
+    """Begins to serve; whoever calls ends it with `ask_to_stop` and `join`.
+
+    Raises:
+        OSError: the port is taken, or the host is none of this machine's.
+    """
+    listener = _listen(host, port)
+    background = Background(simulator, listener)
+    background.start()
+    return RunningSimulator(simulator, host, listener.getsockname()[1]), background
+
+
 @asynccontextmanager
 async def serve(
     simulator: Simulator | None = None, *, host: str = "127.0.0.1", port: int = 0
@@ -179,11 +193,7 @@ async def serve(
     Raises:
         OSError: the port is taken, or the host is none of this machine's.
     """
-    simulator = simulator or Simulator()
-    listener = _listen(host, port)
-    running = RunningSimulator(simulator, host, listener.getsockname()[1])
-    background = _Background(simulator, listener)
-    background.start()
+    running, background = begin(simulator or Simulator(), host=host, port=port)
     try:
         yield running
     finally:

@@ -10,14 +10,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from .._errors import ConfigurationError
+from .._requests import ApiGeneration, check_generation, describe
 from ._accounts import AccountSettings, fingerprint
 from ._answers import Answer, Delivery
 from ._app import Site
 from ._books import Books
 from ._faults import Faults
-from ._media import MediaStore
+from ._media import MediaFile, MediaStore
 from ._script import Rule
-from ._shapes import profile_of
 from ._state import Download, Options, State, Webhook
 from ._tasks import Dialect
 
@@ -48,8 +48,11 @@ class Simulator:
             but the demo key has an account of `limit` and `credits`.
         faults: How often which fault strikes; none by default.
         dialect: The shape of records and webhooks; the seeds' by default.
-        ignore_unknown_inputs: Drop keys that the model has no field for, as the API's
-            later documents describe, instead of a 400 that names them.
+        ignore_unknown_inputs: Whether keys that the model has no field for are dropped
+            without a word, or each call that has one gets a 400 that names them. None: as
+            the API's generation does, dropped in the later one.
+        api_generation: The generation of the API, "seed" or "2026-09". None: by each
+            body, the later one when it has a name that the seeds do not know.
         durations: Seconds a task of a model takes, lowest and highest, before `speed`,
             instead of the documented ones.
         latency: Seconds before each answer of the API, real ones.
@@ -74,7 +77,8 @@ class Simulator:
         keys: Mapping[str, AccountSettings] | Iterable[str] | None = None,
         faults: Faults | None = None,
         dialect: Dialect | None = None,
-        ignore_unknown_inputs: bool = False,
+        ignore_unknown_inputs: bool | None = None,
+        api_generation: ApiGeneration | None = None,
         durations: Mapping[str, tuple[float, float]] | None = None,
         latency: float = 0.0,
         webhooks_anywhere: bool = False,
@@ -87,7 +91,7 @@ class Simulator:
             # A text is a list of its letters, each of them a key.
             raise ConfigurationError("keys is a list of keys, not one key")
         for model in durations or {}:
-            if profile_of(model) is None:
+            if describe(model) is None:
                 raise ConfigurationError(f"no such model: {model}")
         options = Options(
             seed=seed,
@@ -97,6 +101,7 @@ class Simulator:
             faults=faults or Faults(),
             dialect=dialect or Dialect(),
             ignore_unknown_inputs=ignore_unknown_inputs,
+            api_generation=None if api_generation is None else check_generation(api_generation),
             durations=dict(durations or {}),
         )
         if started_at is None:
@@ -188,6 +193,25 @@ class Simulator:
         """The file of a task, or what refuses it; `with_key`: an Authorization came along."""
         with self._lock:
             return self._state.download(task_id, name, with_key=with_key)
+
+    def offer_upload(self, authorization: str | None, raw: bytes, media_base: str) -> Answer:
+        """Answers a POST /uploads, given its Authorization header and body."""
+        with self._lock:
+            return self._state.offer_upload(authorization, raw, media_base)
+
+    def put_upload(
+        self, path: str, signature: str, content_type: str | None, content: bytes, *, with_key: bool
+    ) -> Delivery:
+        """Answers the PUT of a file; `with_key`: an Authorization came along."""
+        with self._lock:
+            return self._state.uploads.put(
+                path, signature, content_type, content, with_key=with_key
+            )
+
+    def find_upload(self, path: str) -> MediaFile | None:
+        """A file that was uploaded and lives."""
+        with self._lock:
+            return self._state.uploads.find(path)
 
     def take_due_webhooks(self) -> list[Webhook]:
         """The webhooks that are due by the clock, each given out once, to be posted by you."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from .._errors import ConfigurationError
 from .._records import TaskStatus
-from .._requests import body_hash
+from .._requests import ApiGeneration, body_hash
 from . import _answers as answers
 from ._accounts import Account, Accounts, AccountSettings
 from ._answers import Answer, Delivery, Way
@@ -36,7 +36,8 @@ from ._faults import (
 )
 from ._luck import Luck
 from ._script import LiveRule, PollRule, Script, SubmitRule
-from ._tasks import NEVER, Dialect, SimulatedTask, enveloped, record
+from ._tasks import NEVER, SETTLING, Dialect, SimulatedTask, enveloped, record
+from ._uploads import UploadStore
 
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,255}", re.ASCII)
 
@@ -70,7 +71,8 @@ class Options:
     keys: Mapping[str, AccountSettings] | tuple[str, ...] | None
     faults: Faults
     dialect: Dialect
-    ignore_unknown_inputs: bool
+    ignore_unknown_inputs: bool | None
+    api_generation: ApiGeneration | None
     durations: Mapping[str, tuple[float, float]]
 
     def __post_init__(self) -> None:
@@ -91,6 +93,7 @@ class Counts:
     polls: int = 0
     downloads: int = 0
     keys_leaked: int = 0
+    uploads: int = 0
     refused: Counter[int] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     webhooks: Counter[str] = field(default_factory=Counter)
@@ -111,6 +114,9 @@ class State:
         self.accounts = Accounts(self._options.defaults, self._options.keys)
         self.counts = Counts()
         self.script = Script()
+        self.uploads = UploadStore(
+            self._options.seed, self._clock, self._luck, self._options.faults, self.counts
+        )
         self._accepted: list[SimulatedTask] = []
         self._tasks = {task.id: task for task in demo_tasks(self._clock())}
         self._admissible: Counter[str] = Counter()
@@ -154,7 +160,11 @@ class State:
             return answers.NOT_ENABLED
         if isinstance(body, Answer):
             return body
-        order = check_body(body, ignore_unknown=self._options.ignore_unknown_inputs)
+        order = check_body(
+            body,
+            ignore_unknown=self._options.ignore_unknown_inputs,
+            generation=self._options.api_generation,
+        )
         if isinstance(order, Answer):
             return order
         running = account.settle(self._clock())
@@ -184,6 +194,7 @@ class State:
     def _create(
         self, account: Account, order: Order, what: str, media_base: str, fault: Fault | None
     ) -> SimulatedTask:
+        order = self.uploads.checked(order, media_base)
         self._copies[what] += 1
         copy = self._copies[what]
         now = self._clock()
@@ -194,6 +205,8 @@ class State:
         if settled.unlucky:
             self.counts.faults[Fault.FAIL] += 1
         speed = self._options.speed
+        ends_at = now + settled.seconds / speed
+        settles = order.final != order.price
         task = SimulatedTask(
             id=settled.task_id,
             order=place,
@@ -201,7 +214,8 @@ class State:
             request=order,
             accepted_at=now,
             starts_at=now + settled.waiting / speed,
-            ends_at=now + settled.seconds / speed,
+            ends_at=ends_at,
+            settles_at=ends_at + SETTLING / speed if settles else ends_at,
             failure=settled.failure,
             media_base=media_base,
             submission=fault or "answered",
@@ -212,6 +226,20 @@ class State:
         if order.callback_url is not None and task.ends_at != NEVER:
             heappush(self._webhooks, (task.ends_at, place, task))
         return task
+
+    # uploads
+
+    def offer_upload(self, authorization: str | None, raw: bytes, media_base: str) -> Answer:
+        """Answers POST /uploads."""
+        account = self.accounts.of_header(authorization)
+        if isinstance(account, Answer):
+            return account
+        if not account.api_enabled:
+            return answers.NOT_ENABLED
+        body = read_body(raw)
+        if isinstance(body, Answer):
+            return body
+        return self.uploads.offer(body, media_base)
 
     # recordInfo
 
@@ -262,7 +290,7 @@ class State:
         task = self._tasks.get(task_id)
         if task is None or task.status(self._clock()) is not TaskStatus.SUCCESS:
             return answers.refusal(404, "Not found")
-        names = [url.rpartition("/")[2] for url in task.urls("")]
+        names = task.names()
         if name not in names:
             return answers.refusal(404, "Not found")
         number = names.index(name)
@@ -301,6 +329,19 @@ class State:
         webhook = Webhook(task.id, task.request.callback_url or "", answers.render(payload))
         return [webhook] * (2 if fault else 1)
 
+    # time
+
+    def runs(self, task_id: str | None) -> bool:
+        """Whether this is a task that has not ended, or whose price is not final yet."""
+        task = self._tasks.get(task_id or "")
+        return task is not None and self._clock() < task.settles_at
+
+    def next_change(self) -> float | None:
+        """When a task ends next, or has its final price, by the clock; None: never."""
+        now = self._clock()
+        moments = (account.next_change(now) for account in self.accounts.known.values())
+        return min((moment for moment in moments if moment is not None), default=None)
+
     # books
 
     def books(self) -> Books:
@@ -315,6 +356,7 @@ class State:
             faults={str(name): count for name, count in self.counts.faults.items()},
             downloads=self.counts.downloads,
             keys_leaked=self.counts.keys_leaked,
+            uploads=self.counts.uploads,
             webhooks=dict(self.counts.webhooks),
             accounts={name: each.books(now) for name, each in self.accounts.known.items()},
         )
@@ -353,7 +395,7 @@ def _accepted(task: SimulatedTask, now: float) -> AcceptedTask:
         model=task.request.model,
         prompt=task.request.prompt,
         body=task.request.body,
-        credits=task.request.price,
+        credits=task.charged(now),
         accepted_at=task.accepted_at,
         ends_at=None if task.ends_at == NEVER else task.ends_at,
         status=task.status(now),

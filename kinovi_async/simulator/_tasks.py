@@ -6,21 +6,18 @@ is read off the clock.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, Literal
 
 from .._records import TaskStatus
-from ._checks import Order
+from ._checks import Failure, Order
 
 NEVER: Final = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a task fails, as its record will say."""
-
-    code: str
-    message: str
+SETTLING: Final = 5.0
+"""Seconds from success to the final price, of models that settle; "a few", say the documents."""
+_LAST_FRAME: Final = "last.png"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +36,7 @@ class Dialect:
     fail_credits: Literal["reserved", "zero"] = "reserved"
     """What `creditsUsed` says of a failed task, which is refunded either way."""
     media_type: bool = False
-    """Outputs carry `mediaType`."""
+    """Outputs carry `mediaType` in the seeds' generation too, as they do in the later one."""
     webhook_envelope: bool = True
     """Webhooks come in an envelope as in both later generations, or bare."""
 
@@ -58,6 +55,8 @@ class SimulatedTask:
     starts_at: float
     ends_at: float
     """`NEVER` for a task that is stuck."""
+    settles_at: float
+    """When `creditsUsed` becomes final; `ends_at` for most models."""
     failure: Failure | None
     media_base: str
     """Where its files are served, without a slash at the end."""
@@ -73,6 +72,17 @@ class SimulatedTask:
             return TaskStatus.FAIL if self.failure else TaskStatus.SUCCESS
         return TaskStatus.WAITING if now < self.starts_at else TaskStatus.GENERATING
 
+    def charged(self, now: float) -> Decimal:
+        """Credits taken so far: what was reserved, or the final price of a success."""
+        final = self.failure is None and now >= self.settles_at
+        return self.request.final if final else self.request.price
+
+    def names(self) -> list[str]:
+        """The names of its files, that of a last frame among them."""
+        shape = self.request.shape
+        files = [f"{number}.{shape.extension}" for number in range(shape.count)]
+        return [*files, _LAST_FRAME] if shape.has_last_frame else files
+
     def urls(self, media_base: str) -> list[str]:
         """The addresses of its files."""
         shape = self.request.shape
@@ -87,7 +97,7 @@ def record(
     """The task's record at a moment; `origin` is the Unix time at the clock's zero."""
     status = task.status(now)
     failed = status is TaskStatus.FAIL
-    credits_used = task.request.price if not failed or dialect.fail_credits == "reserved" else 0
+    credits_used = task.charged(now) if not failed or dialect.fail_credits == "reserved" else 0
     return {
         "taskId": task.id,
         "model": task.request.model,
@@ -107,11 +117,26 @@ def enveloped(payload: object) -> dict[str, object]:
 
 def _outputs(task: SimulatedTask, dialect: Dialect, media_base: str) -> list[dict[str, object]]:
     shape = task.request.shape
-    more = {"mediaType": shape.media_type} if dialect.media_type else {}
+    known: dict[str, object] = {
+        "width": shape.width,
+        "height": shape.height,
+        "mediaType": shape.media_type,
+        "seed": _seed(task),
+        "lastFrameImage": f"{media_base}/{task.id}/{_LAST_FRAME}",
+    }
+    names = list(shape.fields)
+    if dialect.media_type and "mediaType" not in names:
+        names.append("mediaType")
     return [
-        {"url": url, "width": shape.width, "height": shape.height, **more}
+        {name: url if name == "url" else known[name] for name in names}
         for url in task.urls(media_base)
     ]
+
+
+def _seed(task: SimulatedTask) -> int:
+    """The seed that was asked for, or a random one: as good as any, and always the same."""
+    given = task.request.shape.seed
+    return zlib.crc32(task.id.encode()) if given is None else given
 
 
 def _error(failure: Failure, dialect: Dialect) -> object:

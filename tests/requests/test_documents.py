@@ -239,12 +239,17 @@ def test_field_descriptions_are_read_off_the_classes() -> None:
 def test_a_models_fields_are_those_of_all_its_modes() -> None:
     description = describe("seedance-20")
     assert description is not None
-    required = {field.wire_name: field.required for field in description.fields}
+    required = {field.wire_name: field.required for field in description.fields_in()}
     assert set(required) == {
-        *("model", "callBackUrl", "duration", "upscaleResolution", "prompt", "aspectRatio"),
-        *("mode", "urls", "audioUrls"),
+        *("duration", "upscaleResolution", "prompt", "aspectRatio", "mode", "urls", "audioUrls"),
     }
     assert not any(required.values())  # image-to-video needs no prompt, text-to-video no urls
+    later = {field.wire_name: field.required for field in description.fields_in("2026-09")}
+    assert set(later) == {
+        *("duration", "outputResolution", "prompt", "aspectRatio", "mode", "generate_audio"),
+        *("imageUrls", "videoUrls", "audioUrls", "bitrate_mode", "seed"),
+    }
+    assert [name for name, needed in later.items() if needed] == ["prompt"]
     nano = describe("nanobanana2")
     assert nano is not None
-    assert [field.name for field in nano.fields if field.required] == ["prompt"]
+    assert [field.name for field in nano.fields_in() if field.required] == ["prompt"]

@@ -96,7 +96,8 @@ CHOICES = [
     ("seedance-20", FRAMES, "aspectRatio", VIDEO_SHAPES, ["3:2"]),
     ("seedance-20", OMNI, "aspectRatio", VIDEO_SHAPES, ["3:2"]),
     ("seedance-20", SEEDANCE, "upscaleResolution", ["4k"], ["2k", "4K", "8k"]),
-    ("midjourney-v8", SEEDANCE, "aspectRatio", VIDEO_SHAPES, ["2:3"]),
+    ("midjourney-v7", SEEDANCE, "aspectRatio", VIDEO_SHAPES, ["2:3"]),
+    ("midjourney-v8", SEEDANCE, "aspectRatio", VIDEO_SHAPES, ["1:3"]),
     ("midjourney-v8", SEEDANCE, "style", ["raw"], ["cute"]),
     ("midjourney-v8", SEEDANCE, "quality", [0.25, 0.5, 1], [2, 0, 0.75, -1]),
     ("nanobanana2", SEEDANCE, "aspectRatio", VIDEO_SHAPES[:-1], ["21:9"]),
@@ -297,7 +298,8 @@ def test_audio_among_the_urls_is_told_where_it_belongs() -> None:
 def test_audio_without_reference_mode_is_a_clear_problem(inputs: dict[str, object]) -> None:
     given_body = body("seedance-20", inputs, audioUrls=["https://example.com/a.mp3"])
     assert parse_problem(given_body) == (
-        'invalid request: inputs.audioUrls: only with mode "reference", an omni reference'
+        "invalid request for seedance-20: inputs.audioUrls: "
+        'only with mode "reference", an omni reference'
     )
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from kinovi_async._errors import InvalidRequestError
 from kinovi_async._requests import Image, OmniReference, Video, parse_request
-from kinovi_async._requests._references import Kind, Reference, citations, kind_of
+from kinovi_async._requests._kinds import Kind
+from kinovi_async._requests._references import Reference, citations, kind_of
 
 IMAGE = "https://example.com/a.png"
 VIDEO = "https://example.com/a.mp4"

@@ -9,8 +9,9 @@ import anyio
 import httpx
 
 from kinovi_async.simulator import Simulator
+from tests.canary import CANARY
 
-KEY = "sk-test-key"
+KEY = CANARY
 BASE = "http://simulator/api/v1"
 JsonObject = dict[str, Any]
 

@@ -8,10 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinovi_async._requests import MODELS
+from kinovi_async._requests import GENERATIONS, MODELS, ApiGeneration
 from kinovi_async.simulator import Simulator
 from kinovi_async.simulator._answers import render
-from kinovi_async.simulator._shapes import UNDESCRIBED
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -31,7 +30,7 @@ LIKELY = (
 INPUTS = st.dictionaries(st.sampled_from(FIELDS), LIKELY | JSON, max_size=6)
 BODIES = st.fixed_dictionaries(
     {
-        "model": st.sampled_from([*MODELS, *UNDESCRIBED]),
+        "model": st.sampled_from([*MODELS]),
         "inputs": st.builds(
             lambda prompt, inputs: {**inputs, "prompt": prompt}, LIKELY | st.text(), INPUTS
         )
@@ -55,7 +54,7 @@ def check(simulator: Simulator, body: bytes) -> None:
         task = after.accepted[-1]
         assert told == {"taskId": task.task_id}
         record = simulator.poll("Bearer key", task.task_id, "http://x/media").answer
-        assert json.loads(record.body)["creditsUsed"] == task.credits > 0
+        assert json.loads(record.body)["creditsUsed"] == float(task.credits) > 0
     else:
         assert isinstance(told["message"], str)
         assert after.charged == before.charged
@@ -66,9 +65,14 @@ def fresh(**options: Any) -> Simulator:
 
 
 @settings(deadline=None)
-@given(BODIES | JSON, st.booleans())
-def test_any_json_body_is_accepted_or_refused_with_a_reason(body: object, ignore: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
-    check(fresh(ignore_unknown_inputs=ignore), json.dumps(body).encode())
+@given(BODIES | JSON, st.none() | st.booleans(), st.sampled_from([None, *GENERATIONS]))
+def test_any_json_body_is_accepted_or_refused_with_a_reason(
+    body: object,
+    ignore: bool | None,  # noqa: FBT001 - drawn by hypothesis
+    generation: ApiGeneration | None,
+) -> None:
+    simulator = fresh(ignore_unknown_inputs=ignore, api_generation=generation)
+    check(simulator, json.dumps(body).encode())
 
 
 @given(st.binary(max_size=200))

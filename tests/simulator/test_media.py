@@ -16,7 +16,6 @@ from kinovi_async.simulator._media import MediaStore, draw
 from kinovi_async.simulator._movies import annotated, boxes, film, length, retimed
 from kinovi_async.simulator._pictures import picture, shown, wrapped
 from kinovi_async.simulator._ranges import part_of
-from kinovi_async.simulator._shapes import UNDESCRIBED, shape_of
 from kinovi_async.simulator._state import Download
 from tests.simulator.calls import Clock, JsonObject, banana, caller, seedance
 
@@ -390,25 +389,3 @@ def test_the_least_recently_wanted_file_is_dropped_first(clock: Clock) -> None:
     assert [store.kept(task, 0) is not None for task in (one, two, three)] == [True, False, True]
     store.clear()
     assert store.kept(one, 0) is None
-
-
-@pytest.mark.parametrize(
-    ("duration", "seconds"),
-    [
-        ("7", 7),
-        (7, 7),
-        (None, 5),
-        ("x", 5),
-        (True, 5),
-        (2.5, 5),
-        (0, 1),
-        ("999", 30),
-        ("9" * 99, 5),
-    ],
-)
-def test_the_length_of_a_video_nobody_checked_is_within_reason(
-    duration: object, seconds: int
-) -> None:
-    model = "wan3.0-text-to-video"
-    shape = shape_of(model, UNDESCRIBED[model], {"duration": duration, "aspectRatio": ["x"]})
-    assert (shape.seconds, shape.width, shape.height) == (seconds, 1280, 720)

@@ -10,9 +10,7 @@ import httpx
 import pytest
 
 from kinovi_async import ConfigurationError
-from kinovi_async._requests import MODELS
 from kinovi_async.simulator import DEMO_KEY, AccountSettings, Simulator, TaskRule
-from kinovi_async.simulator._shapes import UNDESCRIBED
 from tests.simulator.calls import BASE, KEY, Clock, banana, caller, seedance
 
 
@@ -119,18 +117,6 @@ async def test_unknown_keys_can_be_ignored_as_the_later_documents_describe() -> 
     async with caller(simulator) as client:
         await client.created({**banana(aspect_ratio="1:1", size=3), "autoFix": True})
         assert (await client.create(banana(aspectRatio="7:5"))).status_code == 400
-
-
-@pytest.mark.parametrize("model", sorted(UNDESCRIBED))
-async def test_models_of_the_later_documents_are_taken_with_any_inputs(model: str) -> None:
-    simulator = Simulator()
-    async with caller(simulator) as client:
-        await client.created({"model": model, "inputs": {"prompt": "x", "whatever": [1, {}]}})
-    assert simulator.books.spent in {15, 200}
-
-
-def test_the_table_of_undescribed_models_names_no_described_one() -> None:
-    assert not set(UNDESCRIBED) & set(MODELS)
 
 
 PRICES: list[tuple[dict[str, Any], int]] = [

@@ -1,0 +1,184 @@
+"""Local files in requests: what is taken, what is stored, and what JSON must not do."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from kinovi_async import (
+    Generation,
+    Image,
+    InvalidRequestError,
+    LocalFile,
+    Midjourney,
+    NanoBanana2,
+    OmniReference,
+    Upload,
+    Video,
+    parse_request,
+)
+from kinovi_async._requests import body_hash, restore_request
+from tests.media_files import HTML, MP4, WAV, png, write
+
+
+@pytest.fixture
+def cat(tmp_path: Path) -> Path:
+    return write(tmp_path / "cat.png", png())
+
+
+def test_a_path_becomes_a_file_known_by_its_content(cat: Path) -> None:
+    (file,) = NanoBanana2(prompt="p", image_urls=[cat]).files
+    assert isinstance(file, LocalFile)
+    assert file.path == str(cat)
+    assert file.size == len(png())
+    assert file.media_type == "image/png"
+    assert "cat" not in file.upload_name
+
+
+def test_a_relative_path_is_stored_as_an_absolute_one(
+    cat: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(cat.parent)
+    (file,) = NanoBanana2(prompt="p", image_urls=[Path("cat.png")]).files
+    assert file.path == str(cat)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("page.png", HTML, "of no known type"),
+        ("clip.mp4", MP4, "video/mp4"),
+        ("empty.png", b"", "an empty file"),
+        ("text.png", b"hello", "of no known type"),
+        ("photo.gif", b"GIF89a" + bytes(20), "image/gif"),
+    ],
+)
+def test_a_wrong_file_is_named_with_what_is_allowed(
+    tmp_path: Path, name: str, content: bytes, reason: str
+) -> None:
+    path = write(tmp_path / name, content)
+    body = {"model": "nanobanana2", "inputs": {"prompt": "p", "imageUrls": [path]}}
+    with pytest.raises(InvalidRequestError) as info:
+        parse_request(body)
+    (problem,) = info.value.problems
+    assert problem.field == "inputs.imageUrls[0]"
+    assert problem.allowed == "an image file (JPEG, PNG or WebP)"
+    assert problem.given.endswith(f"({reason})")
+    assert len(problem.given) <= 80
+
+
+def test_a_directory_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.png", Path("\0")):
+        with pytest.raises(ValidationError, match="an image file"):
+            NanoBanana2(prompt="p", image_urls=[path])
+
+
+def test_open_files_are_taken_by_name_or_kept_in_memory(cat: Path) -> None:
+    with cat.open("rb") as stream:
+        (named,) = NanoBanana2(prompt="p", image_urls=[stream]).files
+    (nameless,) = NanoBanana2(prompt="p", image_urls=[io.BytesIO(png())]).files
+    assert named.path == str(cat)
+    assert nameless.path is None
+    assert nameless.content == png()
+    assert named.sha256 == nameless.sha256
+    with cat.open(encoding="latin-1") as text, pytest.raises(ValidationError, match="as text"):
+        NanoBanana2(prompt="p", image_urls=[text])
+
+
+def test_a_path_as_text_is_no_address(cat: Path) -> None:
+    with pytest.raises(ValidationError, match="http or https"):
+        NanoBanana2(prompt="p", image_urls=[str(cat)])
+
+
+def test_a_callback_is_never_a_file(cat: Path) -> None:
+    with pytest.raises(ValidationError):
+        NanoBanana2(prompt="p", callback_url=cat)
+
+
+def test_the_kind_of_a_mixed_reference_is_that_of_its_content(tmp_path: Path, cat: Path) -> None:
+    clip = write(tmp_path / "looks-like.png", MP4)
+    request = OmniReference(prompt="@video1 @image1", urls=[clip, cat])
+    uploaded = {f.sha256: f"https://x.test/{f.upload_name}" for f in request.files}
+    inputs: Any = request.to_wire(api_generation="2026-09", uploaded=uploaded)["inputs"]
+    assert [url[-4:] for url in inputs["imageUrls"] + inputs["videoUrls"]] == [".png", ".mp4"]
+    with pytest.raises(ValidationError, match="a video file"):
+        OmniReference(prompt="p", urls=[Video(cat)])
+    with pytest.raises(ValidationError, match="an image file"):
+        OmniReference(prompt="p", urls=[Image(clip)])
+    with pytest.raises(ValidationError, match="an image file"):
+        OmniReference(prompt="p", urls=[write(tmp_path / "a.wav", WAV)])
+
+
+def test_a_citation_counts_local_files(cat: Path) -> None:
+    with pytest.raises(ValidationError, match="@video1"):
+        OmniReference(prompt="@video1", urls=[cat])
+
+
+def test_a_request_with_a_file_has_no_wire_form_before_the_upload(cat: Path) -> None:
+    for request in (
+        NanoBanana2(prompt="p", image_urls=[cat]),
+        Midjourney(prompt="p", source_image_url=cat),
+        OmniReference(prompt="p", urls=[cat]),
+        Generation(model="new", inputs={"x": [cat]}),
+    ):
+        with pytest.raises(InvalidRequestError, match="uploaded first"):
+            request.to_wire()
+        (file,) = request.files
+        wire = request.to_wire(uploaded={file.sha256: "https://x.test/1.png"})
+        assert "https://x.test/1.png" in str(wire)
+        assert str(cat) not in str(wire)
+
+
+def test_the_stored_form_comes_back_without_the_file_and_tells_an_edit(cat: Path) -> None:
+    requests = (
+        NanoBanana2(prompt="p", image_urls=["https://x.test/1.png", cat]),
+        Midjourney(model="midjourney-v8", prompt="p", source_image_url=cat),
+        OmniReference(prompt="@image1", urls=[cat]),
+        Generation(model="new", inputs={"x": [cat]}),
+        Generation(model="nanobanana2", inputs={"prompt": "p", "imageUrls": [cat]}),
+        Generation(model="nanobanana2", inputs={"y": cat}, check=False),
+    )
+    content = cat.read_bytes()
+    cat.unlink()
+    for request in requests:
+        stored = request.to_stored()
+        back = restore_request(stored)
+        assert back.to_stored() == stored
+        assert body_hash(back) == body_hash(request)
+        assert back.files == request.files
+        assert back.cost() == request.cost()
+        assert pickle.loads(pickle.dumps(request)) == request  # noqa: S301
+    write(cat, content + b"edited")
+    again = NanoBanana2(prompt="p", image_urls=["https://x.test/1.png", cat])
+    assert body_hash(again) != body_hash(requests[0])
+
+
+def test_json_cannot_name_a_file(cat: Path) -> None:
+    """A server that takes bodies from outside must not be made to read its own files."""
+    form = NanoBanana2(prompt="p", image_urls=[cat]).to_stored()["inputs"]["imageUrls"][0]  # type: ignore[index, call-overload]
+    for value in (form, {"file": str(cat)}, str(cat), f"file://{cat}"):
+        for model in ("nanobanana2", "seedance-20"):
+            inputs = {"prompt": "p", "imageUrls": [value], "urls": [value], "mode": "reference"}
+            with pytest.raises(InvalidRequestError):
+                parse_request({"model": model, "inputs": inputs})
+    with pytest.raises(InvalidRequestError, match="local file"):
+        parse_request({"model": "new", "inputs": {"x": form}})
+    assert parse_request({"model": "new", "inputs": {"x": {"file": str(cat)}}}).files == ()
+
+
+def test_an_upload_is_its_address_with_its_kind() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    image = Upload("https://x.test/1", at, 1, "image/png")
+    video = Upload("https://x.test/2", at, 1, "video/mp4")
+    assert NanoBanana2(prompt="p", image_urls=[image]).image_urls == ("https://x.test/1",)
+    request = OmniReference(prompt="@image1 @video1", urls=[image, video])
+    inputs: Any = request.to_wire(api_generation="2026-09")["inputs"]
+    assert (inputs["imageUrls"], inputs["videoUrls"]) == ([image.url], [video.url])
+    with pytest.raises(ValidationError):
+        NanoBanana2(prompt="p", image_urls=[video])
