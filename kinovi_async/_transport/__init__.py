@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._addresses import check_base_url
 from ._api import HttpTransport
+from ._judgement import held, resubmission
 from ._protocol import Download, Transport
 from ._results import (
     Accepted,
@@ -14,17 +15,24 @@ from ._results import (
     ServerFailed,
     SubmitResult,
 )
+from ._upload import FileContent, OnProgress, Uploaded, UploadTransport
 
 __all__ = [
     "Accepted",
     "Ambiguous",
     "Download",
+    "FileContent",
     "HttpTransport",
     "NotSent",
+    "OnProgress",
     "Refused",
     "Rejected",
     "ServerFailed",
     "SubmitResult",
     "Transport",
+    "UploadTransport",
+    "Uploaded",
     "check_base_url",
+    "held",
+    "resubmission",
 ]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from .._errors import ConfigurationError
 
-__all__ = ["check_base_url", "origin_of", "proxy_for"]
+__all__ = ["check_base_url", "host_and_port_of", "is_loopback", "origin_of", "proxy_for"]
 
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 _PORTS = {"http": 80, "https": 443}
@@ -52,14 +52,15 @@ def check_base_url(url: str) -> str:
 def _problem(url: str, scheme: str, host: str) -> str | None:
     if _UNSAFE.search(url) or not host:
         return "base_url is no URL"
-    if scheme == "https" or (scheme == "http" and _is_loopback(host)):
+    if scheme == "https" or (scheme == "http" and is_loopback(host)):
         return None
     if scheme == "http":
         return f"base_url must be https, the key would be readable on its way to {host}"
     return "base_url must be an https:// URL"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     if host == "localhost":
         return True
     try:
@@ -78,6 +79,12 @@ def origin_of(url: str) -> str:
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("not an absolute http or https URL")
     return f"{parts.scheme}://{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"
+
+
+def host_and_port_of(url: str) -> tuple[str, int]:
+    """Host, an IPv6 address without its brackets, and port of an absolute http(s) URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or _PORTS[parts.scheme]
 
 
 def proxy_for(url: str, proxies: Mapping[str, str]) -> str | None:

@@ -27,7 +27,7 @@ from .._errors import (
     KinoviError,
     RateLimitError,
 )
-from .._policy import SubmitPolicy
+from .._policy import SubmitEvidence, SubmitPolicy
 from .._record_parsing import parse_record
 from .._records import TaskRecord
 from ._addresses import check_base_url, origin_of
@@ -46,13 +46,15 @@ from ._exchange import (
 )
 from ._failures import Failure, FailureKind, error_of
 from ._headers import api_headers, check_headers, download_headers
-from ._results import Accepted, NotSent, SubmitResult
+from ._judgement import judged
+from ._results import Accepted, NotSent, ServerFailed, SubmitResult
 from ._retry import Jitter, RetryPlan, RetryQuota, full_jitter
+from ._upload import FileContent, OnProgress, Uploaded, upload
 from ._verdict import classify_submission
 
 if TYPE_CHECKING:
     from .._secrets import ApiKey
-    from ._protocol import Download
+    from ._protocol import Download, HostRules
 
 __all__ = ["HttpTransport"]
 
@@ -82,7 +84,7 @@ class HttpTransport:
         default_headers: Sent with every request to the API.
         http_client: An `httpx.AsyncClient` or alike to send through; never closed.
         post_timeouts: The limits of a submission.
-        policy: Whether a 500 in the API's own form invites another submission.
+        policy: What an unclear submission counts as.
         trust_env: Whether our own connections use the environment's proxies.
         wall: Seconds since the epoch.
         jitter: Turns the longest wait before a repeat into the actual one.
@@ -155,7 +157,9 @@ class HttpTransport:
     def __repr__(self) -> str:
         return f"<HttpTransport {self._base_url}>"
 
-    async def submit(self, body: bytes, *, scope: anyio.CancelScope | None = None) -> SubmitResult:
+    async def submit(
+        self, body: bytes, *, scope: anyio.CancelScope | None = None, attempt: int = 1
+    ) -> SubmitResult:
         """Sends one createTask; see `Transport.submit`."""
         progress, started = Progress(speaks=self._wire.speaks), anyio.current_time()
         problem: ConfigurationError | None = None
@@ -175,12 +179,16 @@ class HttpTransport:
             phase=progress.phase,
             failure=progress.failure,
             elapsed=elapsed,
-            policy=self._policy,
             now=self._wall(),
+            reused=progress.recorder.reused,
+            sends=progress.recorder.sends,
+            attempt=attempt,
         )
         if not isinstance(result, Accepted):
             self._scrub(result.error)
-        return result
+        if isinstance(result, ServerFailed) and result.evidence is not None:
+            result = ServerFailed(result.error, self._scrubbed(result.evidence))
+        return judged(result, self._policy)
 
     async def fetch(self, task_id: str, *, retries: int | None = None) -> TaskRecord:
         """Asks for a task's record; see `Transport.fetch`."""
@@ -204,7 +212,11 @@ class HttpTransport:
 
     @asynccontextmanager
     async def open(
-        self, url: str, *, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        hosts: HostRules | None = None,
     ) -> AsyncIterator[Download]:
         """GETs a result file; see `Transport.open`."""
         where = _place(url)
@@ -217,6 +229,7 @@ class HttpTransport:
             content=None,
             timeouts=replace(self._timeouts, total=None),
             lane=Lane.DOWNLOAD,
+            hosts=hosts,
         )
         progress, started = Progress(speaks=self._wire.speaks), anyio.current_time()
         stream = await self._wire.open(call, progress)
@@ -227,6 +240,30 @@ class HttpTransport:
             yield _Download(stream, url, where, progress)
         finally:
             await stream.aclose()
+
+    async def upload(
+        self, content: FileContent, *, on_progress: OnProgress | None = None
+    ) -> Uploaded:
+        """Uploads a file; see `UploadTransport.upload`."""
+        plan = RetryPlan(
+            self._max_retries,
+            quota=self._quota,
+            jitter=self._jitter,
+            started=anyio.current_time(),
+        )
+        try:
+            return await upload(
+                content,
+                wire=self._wire,
+                ask=self._call("", fresh=True),
+                timeouts=self._timeouts,
+                plan=plan,
+                now=self._wall,
+                on_progress=on_progress,
+            )
+        except KinoviError as error:
+            self._scrub(error)
+            raise error.with_traceback(None) from None
 
     async def aclose(self) -> None:
         """Closes our connections; a client given by the user stays open."""
@@ -285,13 +322,15 @@ class HttpTransport:
         if isinstance(error, APIStatusError):
             error.body = self._key.redact_json(error.body)
         if isinstance(error, AmbiguousSubmissionError) and error.evidence is not None:
-            seen = error.evidence
-            error.evidence = replace(
-                seen,
-                exception=self._key.redact(seen.exception) if seen.exception else None,
-                headers={k: self._key.redact(value) for k, value in seen.headers.items()},
-                body=self._key.redact_bytes(seen.body),
-            )
+            error.evidence = self._scrubbed(error.evidence)
+
+    def _scrubbed(self, seen: SubmitEvidence) -> SubmitEvidence:
+        return replace(
+            seen,
+            exception=self._key.redact(seen.exception) if seen.exception else None,
+            headers={k: self._key.redact(value) for k, value in seen.headers.items()},
+            body=self._key.redact_bytes(seen.body),
+        )
 
 
 class _Download:

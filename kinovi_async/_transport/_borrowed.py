@@ -9,7 +9,14 @@ requests, and it is never closed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, MutableMapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Iterable,
+    Mapping,
+    MutableMapping,
+)
 from contextlib import AsyncExitStack
 from typing import Protocol, TypeGuard
 
@@ -17,6 +24,7 @@ import anyio
 
 from .._errors import ConfigurationError
 from .._shield import finish
+from ._addresses import host_and_port_of
 from ._exchange import Call, Lane, Progress, Stream, collect, deadline
 from ._failures import Failure, FailureKind, failure_from
 
@@ -59,7 +67,7 @@ class HttpClient(Protocol):
         method: str,
         url: str,
         *,
-        content: bytes | None,
+        content: bytes | AsyncIterable[bytes] | None,
         headers: Mapping[str, str],
         extensions: Mapping[str, object],
     ) -> _Request:
@@ -125,6 +133,12 @@ class BorrowedWire:
 
     async def open(self, call: Call, progress: Progress) -> Stream | None:
         """An exchange whose body is read by the caller."""
+        if call.hosts is not None:
+            host, port = host_and_port_of(call.url)
+            if _has_proxy(self._client):
+                call.hosts.by_name(host)
+            else:
+                await call.hosts.as_far_as_known(host, port)
         async with AsyncExitStack() as stack:
             await self._enter(call.lane, stack)
             opened: list[_BareStream] = []
@@ -182,7 +196,7 @@ class BorrowedWire:
         request = self._client.build_request(
             call.method,
             call.url,
-            content=call.content,
+            content=call.content if call.body is None else call.body,
             headers=call.headers,
             extensions=extensions,
         )
@@ -284,6 +298,16 @@ def _take_raised_answer(exc: Exception, progress: Progress) -> None:
     except Exception:  # noqa: BLE001 - the hook did not read it, and it is closed
         return
     progress.take(content)
+
+
+def _has_proxy(client: object) -> bool:
+    """Whether the client goes through a proxy, as far as httpx's internals show it."""
+    mounts = getattr(client, "_mounts", None)
+    transports = [getattr(client, "_transport", None)]
+    if isinstance(mounts, Mapping):
+        transports += mounts.values()
+    pools = (getattr(transport, "_pool", None) for transport in transports)
+    return any("Proxy" in type(pool).__name__ for pool in pools)
 
 
 def _pool_size(client: object) -> int:

@@ -9,7 +9,7 @@ whose locals hold the key.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,6 +25,7 @@ from ._trace import PhaseRecorder
 
 if TYPE_CHECKING:
     from .._policy import Phase
+    from ._protocol import HostRules
 
 __all__ = [
     "POST_TIMEOUTS",
@@ -123,6 +124,10 @@ class Call:
     lane: Lane
     fresh: bool = False
     """On a new connection, if the library leaves us the choice."""
+    hosts: HostRules | None = None
+    """What may be connected to, where not every host is."""
+    body: AsyncIterable[bytes] | None = field(default=None, repr=False)
+    """Instead of `content`: sent in pieces. Its length stands in the headers."""
 
 
 class Progress:

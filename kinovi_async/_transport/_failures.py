@@ -8,15 +8,16 @@ object of the library, because its requests hold the API key.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from .._errors import APIConnectionError, APITimeoutError, ConfigurationError, KinoviError
 
-__all__ = ["Failure", "FailureKind", "error_of", "failure_from"]
+__all__ = ["TLS_HINT", "Failure", "FailureKind", "error_of", "failure_from"]
 
 _MAX_TEXT = 300
+TLS_HINT = " (behind a proxy that opens TLS, set SSL_CERT_FILE to its certificate)"
 
 
 class FailureKind(StrEnum):
@@ -97,7 +98,7 @@ def error_of(failure: Failure, *, what: str, task_id: str | None = None) -> Kino
     if failure.kind is FailureKind.INVALID:
         return ConfigurationError(text, task_id=task_id)
     if failure.kind is FailureKind.TLS:
-        text += " (behind a proxy that opens TLS, set SSL_CERT_FILE to its certificate)"
+        text += TLS_HINT
     if failure.timed_out:
         return APITimeoutError(text, task_id=task_id)
     return APIConnectionError(text, task_id=task_id)
@@ -141,6 +142,9 @@ def _text(exc: BaseException, kind: FailureKind) -> str:
     if kind is FailureKind.OTHER:
         return name  # the text of a class we do not know may quote the request
     # Under trio the outer exceptions of a failed connect have no text.
-    causes = _chain(exc) if kind in {FailureKind.CONNECT, FailureKind.TLS} else (exc,)
+    causes: Iterable[BaseException] = (exc,)
+    # What led to a timeout is a cancellation, whose text names an object of the event loop.
+    if kind in {FailureKind.CONNECT, FailureKind.TLS} and "TimeoutException" not in _names(exc):
+        causes = _chain(exc)
     text = next((text for cause in causes if (text := " ".join(str(cause).split()))), "")
     return f"{name}: {text[:_MAX_TEXT]}" if text else name

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from .._errors import ConfigurationError
 from .._version import __version__
 
-__all__ = ["api_headers", "check_headers", "download_headers"]
+__all__ = ["api_headers", "check_headers", "download_headers", "upload_headers"]
 
 _USER_AGENT = f"kinovi-async/{__version__}"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -78,3 +78,14 @@ def download_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     if {"authorization", "cookie", "proxy-authorization"} & given.keys():
         raise ConfigurationError("a result file is fetched without credentials")
     return {"accept": "*/*", "user-agent": _USER_AGENT, "accept-encoding": "identity", **given}
+
+
+def upload_headers(content_type: str, size: int) -> dict[str, str]:
+    """The headers of a PUT to a signed address, which is all that identifies the account."""
+    return {
+        "accept": "*/*",
+        "user-agent": _USER_AGENT,
+        "accept-encoding": "identity",
+        "content-type": content_type,
+        "content-length": str(size),
+    }

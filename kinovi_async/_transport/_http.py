@@ -9,17 +9,20 @@ exchange that fails or is cancelled closes its transport, and nobody else notice
 from __future__ import annotations
 
 import functools
+import math
 import os
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import anyio
 import httpcore  # noqa: F401 - httpx would import it inside the first call, for 50 ms and more
 import httpx
 
 from .._errors import ConfigurationError
-from ._addresses import origin_of, proxy_for
+from ._addresses import host_and_port_of, origin_of, proxy_for
 from ._api import HttpTransport
 from ._borrowed import Once, exhaust
 from ._exchange import Call, Lane, Progress, Stream, collect, deadline
@@ -37,6 +40,10 @@ _MAX_POSTS = 16
 _MAX_IDLE = 30.0
 # Seconds for closing a connection.
 _CLOSING = 1.0
+# Addresses of a host that are tried, and seconds for each but the last: a broken IPv6 is
+# the usual reason for a second one, and a TCP handshake around the world takes half of one.
+_MAX_ADDRESSES = 4
+_IMPATIENT = 3.0
 
 
 def shared_ssl_context() -> ssl.SSLContext:
@@ -107,10 +114,34 @@ class OwnWire:
         await _close([transport for free in self._free.values() for transport in free.drain()])
 
     async def _begin(self, call: Call, progress: Progress) -> _OwnStream | None:
-        request = _request(call, progress)
+        places = await self._places(call)
+        for place in places:
+            stream = await self._try(call, progress, place)
+            failure = progress.failure
+            if stream is not None or failure is None or failure.kind is not FailureKind.CONNECT:
+                return stream
+            if place is not places[-1]:
+                progress.failure = None
+        return None
+
+    async def _places(self, call: Call) -> list[_Place]:
+        """Where to connect, one after the other while no connection comes about."""
+        if call.hosts is None:
+            return [_Place()]
+        host, port = host_and_port_of(call.url)
+        if proxy_for(call.url, self._proxies) is not None:
+            call.hosts.by_name(host)
+            return [_Place()]
+        found = await call.hosts.addresses(host, port)
+        # Connected to as they are: who asks the resolver again may be told something else.
+        *others, last = _alternating(found)[:_MAX_ADDRESSES]
+        return [*(_Place(address, _IMPATIENT) for address in others), _Place(last)]
+
+    async def _try(self, call: Call, progress: Progress, place: _Place) -> _OwnStream | None:
+        request = _request(call, progress, place)
         if request is None:
             return None
-        origin = origin_of(call.url)
+        origin = f"{origin_of(call.url)} {place.address or ''}"
         free = self._free[call.lane]
         transport = None if call.fresh else free.take(origin, anyio.current_time())
         progress.reused = transport is not None
@@ -225,8 +256,32 @@ class _GatedStream:
             self._gate.release()
 
 
-def _request(call: Call, progress: Progress) -> httpx.Request | None:
-    extensions: dict[str, object] = {"timeout": call.timeouts.as_extension()}
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a connection is made to."""
+
+    address: str | None = None
+    """An IP address, None for what the host's name resolves to."""
+    patience: float = math.inf
+    """Seconds for connecting, when there is another address to try."""
+
+
+def _alternating(addresses: Sequence[str]) -> list[str]:
+    """The two families of addresses in turn, as RFC 8305 has it, the preferred one first."""
+    first = ":" in addresses[0]
+    families = [
+        [each for each in addresses if (":" in each) is is_v6] for is_v6 in (first, not first)
+    ]
+    pairs = zip_longest(*families)
+    return [each for pair in pairs for each in pair if each is not None]
+
+
+def _request(call: Call, progress: Progress, place: _Place) -> httpx.Request | None:
+    connect = min(
+        math.inf if call.timeouts.connect is None else call.timeouts.connect, place.patience
+    )
+    timeouts = replace(call.timeouts, connect=None if math.isinf(connect) else connect)
+    extensions: dict[str, object] = {"timeout": timeouts.as_extension()}
     if call.lane is Lane.SUBMISSION:  # the events cost time, and only a POST needs the proof
         extensions["trace"] = progress.recorder.trace
     try:
@@ -242,6 +297,12 @@ def _request(call: Call, progress: Progress) -> httpx.Request | None:
         return None
     if call.content is not None:
         request.stream = _Body(call.content)
+    elif call.body is not None:
+        request.stream = _Pieces(call.body)
+    if place.address is not None:
+        # The request (`Host`, which is set already) and TLS go on speaking of the name.
+        request.extensions["sni_hostname"] = request.url.raw_host.decode("ascii")
+        request.url = request.url.copy_with(host=place.address)
     return request
 
 
@@ -257,6 +318,16 @@ class _Body(httpx.AsyncByteStream):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return Once([self._content])
+
+
+class _Pieces(httpx.AsyncByteStream):
+    """A request's body, in pieces that are made as they are sent."""
+
+    def __init__(self, pieces: AsyncIterable[bytes]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._pieces)
 
 
 async def _close(transports: list[httpx.AsyncHTTPTransport]) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .._records import TaskRecord
     from ._results import SubmitResult
 
-__all__ = ["Download", "Transport"]
+__all__ = ["Download", "HostRules", "Transport"]
 
 
 class Download(Protocol):
@@ -42,10 +42,29 @@ class Download(Protocol):
         """
 
 
+class HostRules(Protocol):
+    """What a download may connect to; whoever connects asks one of these first.
+
+    Raises:
+        DownloadError: each of them, when the host is refused.
+    """
+
+    async def addresses(self, host: str, port: int) -> tuple[str, ...]:
+        """For who connects itself: the IP addresses to connect to, no others."""
+
+    def by_name(self, host: str) -> None:
+        """For who connects through a proxy, which resolves names itself."""
+
+    async def as_far_as_known(self, host: str, port: int) -> None:
+        """For who hands over to a client it cannot look into."""
+
+
 class Transport(Protocol):
     """The API over HTTP, for one key and base URL."""
 
-    async def submit(self, body: bytes, *, scope: anyio.CancelScope | None = None) -> SubmitResult:
+    async def submit(
+        self, body: bytes, *, scope: anyio.CancelScope | None = None, attempt: int = 1
+    ) -> SubmitResult:
         """Sends ONE createTask and says what came of it; nothing is raised for an answer.
 
         The caller shields it. Cancelling it without a shield leaves open whether the task
@@ -56,6 +75,7 @@ class Transport(Protocol):
             scope: Entered around the exchange. When it is cancelled, or its deadline
                 passes, the result is what is known by then: `Ambiguous`, or `NotSent`
                 where that is proven.
+            attempt: Which submission of its job this is, from 1: part of the evidence.
         """
 
     async def fetch(self, task_id: str, *, retries: int | None = None) -> TaskRecord:
@@ -71,15 +91,26 @@ class Transport(Protocol):
         """
 
     def open(
-        self, url: str, *, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        hosts: HostRules | None = None,
     ) -> AbstractAsyncContextManager[Download]:
         """GETs a result file without credentials, cookies or default headers.
 
         Redirects are not followed and nothing is repeated. Leaving the block early, or
         cancelling inside it, closes the connection.
 
+        Args:
+            url: Where the file is.
+            headers: Further ones.
+            hosts: Asked before anything is connected. A connection of our own is made to
+                the addresses it gives, with the host's name in TLS and in the request.
+
         Raises:
-            DownloadError: The address is no absolute http or https URL.
+            DownloadError: The address is no absolute http or https URL, or `hosts`
+                refuses it.
             APIConnectionError: No answer came.
         """
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .._errors import (
-    AmbiguousSubmissionError,
-    APIStatusError,
-    KinoviError,
-    RateLimitError,
-    ServerError,
-)
+from .._errors import AmbiguousSubmissionError, KinoviError, RateLimitError, ServerError
+from .._policy import SubmitEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +25,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The server refused the request for good; nothing is paid."""
+    """The server refused the request for good; nothing is paid.
 
-    error: APIStatusError
+    An `APIStatusError`, except where the user's `classify` calls a broken exchange so.
+    """
+
+    error: KinoviError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,8 @@ class NotSent:
 
     error: KinoviError
     retryable: bool
+    answered: bool = False
+    """Whether the API, or what stands before it, answered: then its address is right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class ServerFailed:
     """A 500 in the API's own JSON form, documented as "internal error, retry"."""
 
     error: ServerError
+    evidence: SubmitEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Ambiguous:
     """May or may not have been accepted."""
 
     error: AmbiguousSubmissionError
+    final: bool = False
+    """Held whatever `SubmitPolicy.ambiguous` says: a rule of its own decided so."""
 
 
 SubmitResult: TypeAlias = Accepted | Refused | Rejected | NotSent | ServerFailed | Ambiguous

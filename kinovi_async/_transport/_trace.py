@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .._crash_points import point
 from .._policy import Phase
 
 __all__ = ["PhaseRecorder"]
+
+_CONNECTED = {"connect_tcp.complete", "connect_unix_socket.complete"}
 
 
 class PhaseRecorder:
@@ -23,7 +26,7 @@ class PhaseRecorder:
             nothing was sent. Otherwise silence proves nothing until a first event came.
     """
 
-    __slots__ = ("_attempts", "_begun", "_ours", "_phase", "_speaks")
+    __slots__ = ("_attempts", "_begun", "_connected", "_ours", "_phase", "_reused", "_speaks")
 
     def __init__(self, *, speaks: bool) -> None:
         self._speaks = speaks
@@ -31,6 +34,8 @@ class PhaseRecorder:
         self._phase = Phase.NOT_SENT
         self._ours = False
         self._attempts = 0
+        self._connected = False
+        self._reused: bool | None = None
 
     def begin(self) -> None:
         """The request is handed to the library; before this, nothing can have left."""
@@ -43,6 +48,16 @@ class PhaseRecorder:
             return Phase.UNKNOWN
         return self._phase
 
+    @property
+    def sends(self) -> int:
+        """Times the request went out: more than once only where a transport repeats by itself."""
+        return self._attempts
+
+    @property
+    def reused(self) -> bool | None:
+        """Whether the request went out on a connection made before; None when not shown."""
+        return self._reused
+
     async def trace(self, name: str, info: Mapping[str, object]) -> None:
         """The callback for `extensions={"trace": ...}`; it never waits."""
         self.note(name, info)
@@ -51,17 +66,24 @@ class PhaseRecorder:
         """Takes one event of httpcore: `http11.send_request_headers.started`, ..."""
         self._speaks = True
         protocol, _, event = name.partition(".")
-        if event == "send_request_headers.started":
+        if event in _CONNECTED:
+            self._connected = True
+        elif event == "send_request_headers.started":
             # Only the start of a step names its request; the end belongs to the last start.
             self._ours = getattr(info.get("request"), "method", b"") != b"CONNECT"
             if self._ours:
                 self._attempts += 1
+                point("http: request leaves")
+                self._reused, self._connected = not self._connected, False
                 if self._phase is Phase.NOT_SENT:
                     self._phase = Phase.SENDING
         elif not self._ours:
             return
+        elif event == "send_request_body.started":
+            point("http: head has left")
         elif event == "send_request_body.complete":
             self._phase = Phase.SENT
+            point("http: request has left")
         elif event == "send_request_headers.failed" and protocol == "http11":
             refused = type(info.get("exception")).__name__ == "LocalProtocolError"
             if refused and self._attempts == 1:

@@ -2,7 +2,8 @@
 
 An error type alone proves nothing: a dropped connection looks the same before and after
 the server read the request. `not sent` needs the phase as proof, `accepted` a task id,
-and whatever is left is ambiguous, since a second try could pay twice.
+and whatever is left is ambiguous, since a second try could pay twice. What the user's
+policy makes of that is decided in `_judgement`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from .._errors import (
     AmbiguousSubmissionError,
@@ -20,9 +22,10 @@ from .._errors import (
     RateLimitError,
     ServerError,
 )
-from .._policy import Phase, SubmitEvidence, SubmitPolicy
+from .._policy import Phase, SubmitEvidence
 from ._answer import Answer, Reading, error_for, read
-from ._failures import Failure, FailureKind
+from ._decoding import unpack
+from ._failures import TLS_HINT, Failure, FailureKind
 from ._results import (
     Accepted,
     Ambiguous,
@@ -33,7 +36,7 @@ from ._results import (
     SubmitResult,
 )
 
-__all__ = ["classify_submission"]
+__all__ = ["ambiguous_error", "classify_submission"]
 
 _EVIDENCE_BODY = 4_096
 # Names of headers that are no evidence but may be secrets.
@@ -59,8 +62,10 @@ def classify_submission(
     phase: Phase,
     failure: Failure | None,
     elapsed: float,
-    policy: SubmitPolicy,
     now: float,
+    reused: bool | None = None,
+    sends: int = 1,
+    attempt: int = 1,
 ) -> SubmitResult:
     """What one POST of createTask came to.
 
@@ -69,30 +74,36 @@ def classify_submission(
         phase: How far the request got.
         failure: What went wrong below, None when the exchange ended well.
         elapsed: Seconds since its start.
-        policy: Whether a 500 in the API's own form is an invitation to try again.
         now: Wall clock, seconds since the epoch.
+        reused: Whether its connection was used before, None when unknown.
+        sends: Times the transport sent it: one that repeats by itself shows us the last
+            answer only, which says nothing of the others.
+        attempt: Which submission of its job it was, from 1.
     """
+    seen = SubmitEvidence(
+        phase=phase,
+        exception=failure.text if failure is not None else None,
+        elapsed=elapsed,
+        connection_reused=reused,
+        attempt=attempt,
+    )
     if answer is not None:
-        return _from_answer(
-            answer, phase=phase, failure=failure, elapsed=elapsed, policy=policy, now=now
-        )
+        result = _from_answer(answer, seen, failure=failure, now=now)
+        if sends > 1 and not isinstance(result, Accepted | Ambiguous):
+            what = f"http_client sent it {sends} times; the last answer was HTTP {answer.status}"
+            return Ambiguous(ambiguous_error(what, _with_answer(seen, answer)))
+        return result
     if failure is None:
         failure = Failure(FailureKind.OTHER, "no answer")
     unsent = phase is Phase.NOT_SENT or (phase is Phase.UNKNOWN and failure.kind in _UNSENT_KINDS)
     if unsent:
         return NotSent(_unsent_error(failure), retryable=failure.kind not in _HOPELESS_KINDS)
-    evidence = SubmitEvidence(phase=phase, exception=failure.text, elapsed=elapsed)
-    return Ambiguous(_ambiguous_error(_where(phase, failure), evidence))
+    seen = replace(seen, exception=failure.text)
+    return Ambiguous(ambiguous_error(_where(phase, failure), seen))
 
 
 def _from_answer(
-    answer: Answer,
-    *,
-    phase: Phase,
-    failure: Failure | None,
-    elapsed: float,
-    policy: SubmitPolicy,
-    now: float,
+    answer: Answer, seen: SubmitEvidence, *, failure: Failure | None, now: float
 ) -> SubmitResult:
     reading = read(answer)
     task_id = _task_id(answer, reading)
@@ -101,23 +112,24 @@ def _from_answer(
     status = reading.status
     error = error_for(answer, submission=True, now=now)
     if status == _TOO_EARLY:
-        return NotSent(error, retryable=True)
+        return NotSent(error, retryable=True, answered=True)
     if answer.status == _PROXY_LOGIN:
         return NotSent(APIConnectionError("the proxy wants a login (407)"), retryable=False)
     if _BAD_REQUEST <= status < _SERVER_ERROR and status != _TIMEOUT:
         return Refused(error) if isinstance(error, RateLimitError) else Rejected(error)
-    documented = status == _SERVER_ERROR and reading.vendor
-    if documented and policy.server_error == "retry" and isinstance(error, ServerError):
-        return ServerFailed(error)
-    evidence = SubmitEvidence(
-        phase=phase,
-        exception=failure.text if failure is not None else None,
+    evidence = _with_answer(seen, answer)
+    if status == _SERVER_ERROR and reading.vendor and isinstance(error, ServerError):
+        return ServerFailed(error, evidence)
+    return Ambiguous(ambiguous_error(_what(answer, reading, failure), evidence))
+
+
+def _with_answer(seen: SubmitEvidence, answer: Answer) -> SubmitEvidence:
+    return replace(
+        seen,
         status=answer.status,
         headers={k: v for k, v in answer.headers.items() if k not in _PRIVATE_HEADERS},
         body=answer.body[:_EVIDENCE_BODY],
-        elapsed=elapsed,
     )
-    return Ambiguous(_ambiguous_error(_what(answer, reading, failure), evidence))
 
 
 def _task_id(answer: Answer, reading: Reading) -> str | None:
@@ -136,7 +148,8 @@ def _task_id(answer: Answer, reading: Reading) -> str | None:
                 if found is not None:
                     return found
     if answer.is_success and (not reading.readable or reading.status < _BAD_REQUEST):
-        return _salvaged(answer.body)
+        plain = unpack(answer.body, answer.headers)
+        return _salvaged(plain) or (_salvaged(answer.body) if plain != answer.body else None)
     return None
 
 
@@ -166,10 +179,13 @@ def _unsent_error(failure: Failure) -> KinoviError:
     text = f"the submission was not sent: {failure.text}"
     if failure.kind is FailureKind.INVALID:
         return ConfigurationError(text)
+    if failure.kind is FailureKind.TLS:
+        text += TLS_HINT
     return APITimeoutError(text) if failure.timed_out else APIConnectionError(text)
 
 
-def _ambiguous_error(what: str, evidence: SubmitEvidence) -> AmbiguousSubmissionError:
+def ambiguous_error(what: str, evidence: SubmitEvidence | None) -> AmbiguousSubmissionError:
+    """The error of a submission that may have been accepted."""
     error = AmbiguousSubmissionError(f"the submission may or may not have been accepted: {what}")
     error.evidence = evidence
     return error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,8 +17,8 @@ from kinovi_async._policy import SubmitPolicy
 from kinovi_async._secrets import ApiKey
 from kinovi_async._transport import HttpTransport
 from kinovi_async._transport._exchange import POST_TIMEOUTS, Timeouts
+from tests.canary import CANARY
 
-CANARY = "sk-CANARY-8f2b6c1d90"
 KINDS = ["own", "httpx", "httpx2"]
 BODY = json.dumps({"model": "nanobanana2", "inputs": {"prompt": "a red cat"}}).encode()
 # For servers that stall on purpose; everything else gets the real limits.
@@ -29,6 +30,34 @@ RECORD = {"taskId": "task_1", "model": "nanobanana2", "status": "waiting"}
 def plain_context() -> ssl.SSLContext:
     """Shared, since each client would load the certificates again."""
     return ssl.create_default_context()
+
+
+class MuteTransport(httpx.AsyncBaseTransport):
+    """A user's own transport: real sockets, and not a word about what happens on them."""
+
+    def __init__(self, verify: ssl.SSLContext, proxy: str | None) -> None:
+        self._inner = httpx.AsyncHTTPTransport(verify=verify, proxy=proxy)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions.pop("trace", None)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class MuteTransport2(httpx2.AsyncBaseTransport):
+    """The same for httpx's successor."""
+
+    def __init__(self, verify: ssl.SSLContext, proxy: str | None) -> None:
+        self._inner = httpx2.AsyncHTTPTransport(verify=verify, proxy=proxy)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.extensions.pop("trace", None)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 def no_wait(_longest: float) -> float:
@@ -46,14 +75,25 @@ async def transport_for(
     policy: SubmitPolicy | None = None,
     default_headers: Mapping[str, str] | None = None,
     trust_env: bool = False,
+    verify: ssl.SSLContext | None = None,
     **client_options: Any,
 ) -> AsyncIterator[HttpTransport]:
     """A transport of one kind, closed at the end together with its client."""
     client: Any = None
+    verify = verify or plain_context()
+    proxy = os.environ.get("HTTPS_PROXY") if trust_env else None
     if kind == "httpx":
-        client = httpx.AsyncClient(verify=plain_context(), trust_env=trust_env, **client_options)
+        client = httpx.AsyncClient(verify=verify, trust_env=trust_env, **client_options)
     elif kind == "httpx2":
-        client = httpx2.AsyncClient(verify=plain_context(), trust_env=trust_env, **client_options)
+        client = httpx2.AsyncClient(verify=verify, trust_env=trust_env, **client_options)
+    elif kind == "mute":
+        client = httpx.AsyncClient(transport=MuteTransport(verify, proxy))
+    elif kind == "mute2":
+        client = httpx2.AsyncClient(transport=MuteTransport2(verify, proxy))
+    elif kind == "aiohttp":
+        import httpx_aiohttp
+
+        client = httpx.AsyncClient(transport=httpx_aiohttp.AiohttpTransport(verify=verify))
     transport = HttpTransport(
         ApiKey(CANARY),
         base_url,

@@ -23,6 +23,10 @@ class Connection:
     on_request: Callable[[], None]
     received: bytearray = field(default_factory=bytearray)
     requests: list[bytes] = field(default_factory=list)
+    refused: int = 0
+    """Complete requests of which the server made nothing."""
+    told: set[str] = field(default_factory=set)
+    """Ids of the tasks it told."""
     _buffer: bytearray = field(default_factory=bytearray)
 
     async def request(self) -> bytes:
@@ -48,6 +52,26 @@ class Connection:
         """At least `size` bytes of a request."""
         while len(self.received) < size:
             await self._more(limit=size)
+
+    async def post(self) -> None:
+        """One complete POST: from here on the server may have made a task of it."""
+        while not (await self.request()).startswith(b"POST "):
+            await self.send(RECORD)
+
+    def refuse(self) -> None:
+        """Nothing is made of the request that was, or is being, read."""
+        self.refused += 1
+
+    async def tell(self, data: bytes, task_id: str = "task_1") -> None:
+        """An answer from which the id of the task can be read."""
+        self.told.add(task_id)
+        await self.send(data)
+
+    async def rest(self) -> None:
+        """Reads until the client closes."""
+        with contextlib.suppress(anyio.EndOfStream):
+            while True:
+                await self._more()
 
     async def _more(self, limit: int = 65536) -> None:
         data = await self.stream.receive(limit)
@@ -97,6 +121,21 @@ class Faultd:
         return b"".join(bytes(connection.received) for connection in self.connections)
 
     @property
+    def posts(self) -> int:
+        """Complete POSTs that were read."""
+        return sum(request.startswith(b"POST ") for request in self.requests)
+
+    @property
+    def may_have_made(self) -> int:
+        """Complete POSTs that were not refused: each may be a paid task."""
+        return max(0, self.posts - sum(connection.refused for connection in self.connections))
+
+    @property
+    def told(self) -> set[str]:
+        """Ids of the tasks that were told."""
+        return set[str]().union(*(connection.told for connection in self.connections))
+
+    @property
     def requests(self) -> list[bytes]:
         return [request for connection in self.connections for request in connection.requests]
 
@@ -124,6 +163,12 @@ async def faultd(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncI
             group.start_soon(listener.serve, handle)
         yield server
         group.cancel_scope.cancel()
+
+
+RECORD = (
+    b"HTTP/1.1 200 X\r\nContent-Length: 63\r\n\r\n"
+    b'{"taskId":"task_1","model":"nanobanana2","status":"generating"}'
+)
 
 
 def answer(status: int, body: bytes, *headers: str, length: int | None = None) -> bytes:

@@ -40,8 +40,9 @@ from kinovi_async._transport import (
 )
 from kinovi_async._transport._exchange import Timeouts
 from kinovi_async._transport._http import shared_ssl_context
+from tests.canary import CANARY
 
-from .clients import BODY, CANARY, KINDS, QUICK, RECORD, no_wait, plain_context, transport_for
+from .clients import BODY, KINDS, QUICK, RECORD, no_wait, plain_context, transport_for
 from .faultd import Connection, Script, always, answer, faultd, once
 
 GOOD = answer(200, json.dumps(RECORD).encode())
@@ -350,6 +351,7 @@ async def test_an_unknown_certificate_is_not_sent_to_and_not_tried_again(
     assert isinstance(result, NotSent)
     assert not result.retryable
     assert "certificate" in str(result.error)
+    assert "SSL_CERT_FILE" in str(result.error)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -614,3 +616,19 @@ async def test_errors_of_a_get_keep_their_facts(kind: str) -> None:
             await transport.fetch("task_1")
         with pytest.raises(InvalidResponseError, match="no status"):
             await transport.fetch("task_1")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_handshake_that_stalls_is_told_without_the_event_loops_words(kind: str) -> None:
+    async with (
+        faultd(once(b"", then="stall")) as server,
+        transport_for(
+            kind,
+            f"https://localhost:{server.port}",
+            post_timeouts=Timeouts(connect=0.2, write=5, read=5, total=9),
+        ) as transport,
+    ):
+        result = await transport.submit(BODY)
+    assert isinstance(result, NotSent)
+    assert isinstance(result.error, APITimeoutError)
+    assert str(result.error) == "the submission was not sent: ConnectTimeout"

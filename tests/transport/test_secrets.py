@@ -23,8 +23,9 @@ from kinovi_async._transport import (
     ServerFailed,
 )
 from kinovi_async._transport._exchange import POST_TIMEOUTS
+from tests.canary import CANARY
 
-from .clients import BODY, CANARY, KINDS, QUICK, transport_for
+from .clients import BODY, KINDS, QUICK, transport_for
 from .faultd import Connection, Script, answer, faultd, once
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 from decimal import Decimal
 
@@ -23,7 +24,7 @@ from kinovi_async._errors import (
     RateLimitError,
     ServerError,
 )
-from kinovi_async._policy import Phase, SubmitPolicy
+from kinovi_async._policy import Phase
 from kinovi_async._transport import (
     Accepted,
     Ambiguous,
@@ -47,15 +48,9 @@ def verdict(
     *,
     phase: Phase = Phase.SENT,
     failure: Failure | None = None,
-    policy: SubmitPolicy | None = None,
 ) -> SubmitResult:
     return classify_submission(
-        answer,
-        phase=phase,
-        failure=failure,
-        elapsed=1.5,
-        policy=policy or SubmitPolicy(),
-        now=NOW,
+        answer, phase=phase, failure=failure, elapsed=1.5, now=NOW, reused=True, attempt=3
     )
 
 
@@ -94,6 +89,7 @@ def test_once_a_byte_may_have_left_every_failure_is_ambiguous(
     assert evidence is not None
     assert (evidence.phase, evidence.exception) == (phase, "ReadError: gone")
     assert evidence.elapsed == 1.5
+    assert (evidence.connection_reused, evidence.attempt) == (True, 3)
     assert "ReadError: gone" in str(result.error)
     assert pickle.loads(pickle.dumps(result.error)).evidence == evidence  # noqa: S301
 
@@ -200,6 +196,29 @@ def test_an_id_is_salvaged_from_every_cut_behind_it(cut: int, status: int) -> No
         assert isinstance(result, Ambiguous)
 
 
+def test_an_id_is_salvaged_from_a_packed_answer_that_was_cut() -> None:
+    whole = gzip.compress(b'{"taskId":"task_1","x":"' + bytes(range(32, 127)) * 50 + b'"}')
+    found = verdict(Answer(200, {"content-encoding": "gzip"}, whole[:-9], complete=False))
+    assert found == Accepted("task_1")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(400, b'{"message":"no"}'), (429, b""), (425, b""), (500, b'{"message":"internal"}')],
+)
+def test_a_transport_that_sent_it_twice_proves_nothing_but_a_task(status: int, body: bytes) -> None:
+    def twice(answer: Answer) -> SubmitResult:
+        return classify_submission(
+            answer, phase=Phase.SENT, failure=None, elapsed=1.5, now=NOW, sends=2
+        )
+
+    result = twice(Answer(status, {}, body))
+    assert isinstance(result, Ambiguous)
+    assert result.error.evidence is not None
+    assert result.error.evidence.status == status
+    assert twice(Answer(200, {}, b'{"taskId":"task_1"}')) == Accepted("task_1")
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.integers(100, 599), st.binary(max_size=80), st.sampled_from(list(Phase)))
 def test_any_answer_gets_a_verdict_and_only_4xx_is_a_refusal(
@@ -210,9 +229,12 @@ def test_any_answer_gets_a_verdict_and_only_4xx_is_a_refusal(
         assert 400 <= status < 500
 
 
-def test_hold_turns_the_resubmission_off() -> None:
-    answer = Answer(500, {}, b'{"message":"internal"}')
-    assert isinstance(verdict(answer, policy=SubmitPolicy(server_error="hold")), Ambiguous)
+def test_a_documented_500_keeps_its_evidence() -> None:
+    result = verdict(Answer(500, {"cf-ray": "abc"}, b'{"message":"internal"}'))
+    assert isinstance(result, ServerFailed)
+    assert result.evidence is not None
+    assert (result.evidence.status, result.evidence.attempt) == (500, 3)
+    assert dict(result.evidence.headers) == {"cf-ray": "abc"}
 
 
 def test_an_exchange_of_which_nothing_is_known_is_ambiguous() -> None:
@@ -357,18 +379,22 @@ class LocalProtocolError(Exception):
     pass
 
 
-def phase_after(*events: str, speaks: bool = True, method: bytes = b"POST") -> Phase:
+def phase_after(*events: str, speaks: bool = True) -> Phase:
+    return recorder_after(*events, speaks=speaks).phase
+
+
+def recorder_after(*events: str, speaks: bool = True) -> PhaseRecorder:
     recorder = PhaseRecorder(speaks=speaks)
     recorder.begin()
     for event in events:
         name, _, marker = event.partition("!")
         info: dict[str, object] = {}
         if name.endswith("started"):
-            info["request"] = FakeRequest(b"CONNECT" if marker == "connect" else method)
+            info["request"] = FakeRequest(b"CONNECT" if marker == "connect" else b"POST")
         if name.endswith("failed"):
             info["exception"] = LocalProtocolError() if marker == "local" else OSError()
         recorder.note(name, info)
-    return recorder.phase
+    return recorder
 
 
 HEADERS, BODY = "http11.send_request_headers", "http11.send_request_body"
@@ -397,6 +423,30 @@ CONNECT = [f"{HEADERS}.started!connect", f"{HEADERS}.complete", f"{BODY}.started
 )  # fmt: skip
 def test_the_phase_follows_the_events(events: list[str], phase: Phase) -> None:
     assert phase_after(*events) is phase
+
+
+TCP = "connection.connect_tcp"
+SOCKET = "connection.connect_unix_socket"
+
+
+@pytest.mark.parametrize(
+    ("events", "reused"),
+    [
+        ([], None),
+        ([f"{TCP}.started", f"{TCP}.complete"], None),
+        ([f"{TCP}.started", f"{TCP}.complete", f"{HEADERS}.started"], False),
+        ([f"{SOCKET}.complete", f"{HEADERS}.started"], False),
+        ([f"socks.{TCP.partition('.')[2]}.complete", f"{HEADERS}.started"], False),
+        ([f"{TCP}.complete", *CONNECT, f"{HEADERS}.started"], False),
+        ([f"{HEADERS}.started"], True),
+        # A retrying transport: the last connection is the one that counts.
+        ([f"{TCP}.complete", f"{HEADERS}.started", f"{HEADERS}.started"], True),
+    ],
+)
+def test_a_connection_was_reused_unless_it_was_made_for_the_request(
+    events: list[str], *, reused: bool | None
+) -> None:
+    assert recorder_after(*events).reused is reused
 
 
 def test_silence_proves_nothing_over_a_transport_that_may_be_mute() -> None:
