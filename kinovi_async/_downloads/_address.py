@@ -3,7 +3,8 @@
 A result's address comes from a server, and each redirect from another one. None of them
 may make this machine talk to itself or to its own network. Only when the API itself runs
 on loopback (a simulator) may a file come from loopback, over http too; other private
-networks never.
+networks never. Whoever connects uses the addresses judged here and asks no resolver again;
+behind a proxy, which resolves by itself, the name alone is judged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import socket
 import unicodedata
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
 from urllib.parse import urljoin
@@ -22,8 +24,10 @@ from .._errors import DownloadError
 
 __all__ = [
     "MAX_URL_LENGTH",
+    "HostRules",
     "Resolver",
     "check_host",
+    "check_name",
     "check_url",
     "host_and_port",
     "is_loopback_address",
@@ -49,6 +53,16 @@ _ADDRESS = re.compile(
 _AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _MAX_PORT = 65_535
+
+# A last label that a resolver reads as (the end of) an IPv4 address, as the URL standard
+# has it: digits, or hexadecimal digits after 0x.
+_NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
+# Names of this machine and of local networks: RFC 6761, 6762 with its appendix G, 8375,
+# and ICANN's `internal`.
+_LOCAL_DOMAINS = frozenset(
+    ("localhost", "localdomain", "local", "internal", "intranet", "private", "corp", "home", "lan")
+)
+_LOCAL_SUFFIX = ".home.arpa"
 
 # Everything that is not the public internet. Sources: the IANA special-purpose registries
 # of IPv4 and IPv6, and multicast. Written out, since `ipaddress.is_global` changed its
@@ -207,6 +221,17 @@ async def check_host(
     Raises:
         DownloadError: refused, or (retryable) there is no such host just now.
     """
+    if _parsed(host) is not None:
+        addresses: tuple[str, ...] = (host,)
+    else:
+        addresses = await _resolved(host, port, resolve)
+    for address in addresses:
+        if is_private_address(address) and not (allow_loopback and is_loopback_address(address)):
+            raise _refusal(f"{host}: the host is in a private network, nothing is fetched there")
+    return addresses
+
+
+async def _resolved(host: str, port: int, resolve: Resolver) -> tuple[str, ...]:
     try:
         with anyio.fail_after(RESOLVE_SECONDS):
             addresses = await resolve(host, port)
@@ -214,10 +239,57 @@ async def check_host(
         raise _refusal(f"{host}: the host cannot be resolved", retryable=True) from error
     if not addresses:
         raise _refusal(f"{host}: the host has no address", retryable=True)
-    for address in addresses:
-        if is_private_address(address) and not (allow_loopback and is_loopback_address(address)):
-            raise _refusal(f"{host}: the host is in a private network, nothing is fetched there")
     return addresses
+
+
+def check_name(host: str, *, allow_loopback: bool) -> None:
+    """Judge a host that somebody else resolves, a proxy for instance, by its name alone.
+
+    Raises:
+        DownloadError: it is an IP address in whatever spelling, or a local name.
+    """
+    if allow_loopback and _names_loopback(host):
+        return
+    if ":" in host or _NUMERIC_END.fullmatch(host):
+        raise _refusal(f"{host}: behind a proxy nothing is fetched from a bare IP address")
+    name = host.lower().rstrip(".")
+    _, dot, last = name.rpartition(".")
+    if not dot or last in _LOCAL_DOMAINS or f".{name}".endswith(_LOCAL_SUFFIX):
+        raise _refusal(f"{host}: the host is in a private network, nothing is fetched there")
+
+
+@dataclass(frozen=True, slots=True)
+class HostRules:
+    """What one download may connect to; whoever connects asks exactly one of these.
+
+    Raises:
+        DownloadError: each of them, when the host is refused.
+    """
+
+    allow_loopback: bool
+    resolve: Resolver = system_resolver
+
+    async def addresses(self, host: str, port: int) -> tuple[str, ...]:
+        """For who connects itself: the addresses to connect to, no others."""
+        return await check_host(
+            host, port, allow_loopback=self.allow_loopback, resolve=self.resolve
+        )
+
+    def by_name(self, host: str) -> None:
+        """For who connects through a proxy: nothing is resolved here."""
+        check_name(host, allow_loopback=self.allow_loopback)
+
+    async def as_far_as_known(self, host: str, port: int) -> None:
+        """For who hands over to a client it cannot look into.
+
+        The name is judged, and its addresses if this machine knows any.
+        """
+        self.by_name(host)
+        try:
+            await self.addresses(host, port)
+        except DownloadError as error:
+            if not error.retryable:
+                raise
 
 
 def _refusal(text: str, *, retryable: bool = False) -> DownloadError:

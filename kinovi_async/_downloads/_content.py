@@ -9,24 +9,24 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from .._sniffing import sniff
+
 __all__ = [
     "HEAD_BYTES",
-    "TAIL_BYTES",
     "UNKNOWN_EXTENSION",
     "check_content",
     "declared_type",
     "expected_type",
     "extension_for",
+    "is_media_extension",
     "looks_like_html",
     "media_type_of",
-    "seems_cut_off",
+    "same_format",
     "sniff",
 ]
 
 HEAD_BYTES = 1024
 """Bytes looked at; every signature ends well before."""
-TAIL_BYTES = 1024
-"""Bytes at the end in which a file's own end mark is looked for."""
 UNKNOWN_EXTENSION = ".bin"
 """For a file of which nothing is known."""
 
@@ -67,37 +67,10 @@ _ALIASES = {
     "audio/x-flac": "audio/flac",
     "video/x-m4v": "video/mp4",
 }
-_URL_EXTENSIONS = frozenset({*_EXTENSIONS.values(), ".jpeg", ".tif", ".m4v"})
+# Other spellings of the same extensions.
+_SPELLINGS = {".jpeg": ".jpg", ".tif": ".tiff", ".m4v": ".mp4"}
+_URL_EXTENSIONS = frozenset({*_EXTENSIONS.values(), *_SPELLINGS})
 _MEDIA_KINDS = ("image", "video", "audio")
-
-# Signatures at the very start: the registered magic numbers of each format.
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-    (b"OggS", "audio/ogg"),
-    (b"fLaC", "audio/flac"),
-    (b"ID3", "audio/mpeg"),
-)
-# The second word of a RIFF file, and the brands of ISO media files (ISO/IEC 14496-12).
-_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
-_BRANDS = {
-    b"avif": "image/avif",
-    b"avis": "image/avif",
-    b"heic": "image/heic",
-    b"heix": "image/heic",
-    b"hevc": "image/heic",
-    b"mif1": "image/heic",
-    b"msf1": "image/heic",
-    b"qt  ": "video/quicktime",
-    b"M4A ": "audio/mp4",
-    b"M4B ": "audio/mp4",
-}
-# QuickTime files older than the ftyp box start with one of these.
-_QUICKTIME_BOXES = frozenset({b"moov", b"mdat", b"wide", b"pnot"})
 
 _PROLOG = re.compile(r"\s*(?:<\?xml.*?\?>|<!--.*?-->|\s)*", re.DOTALL)
 _HTML = re.compile(
@@ -107,37 +80,6 @@ _HTML = re.compile(
 )
 _JSON = re.compile(r"[{\[]\s*[\"{}\[\]]")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-
-
-def sniff(first_bytes: bytes) -> str | None:
-    """The media type that the first bytes show, None when they show none."""
-    for magic, media_type in _MAGIC:
-        if first_bytes.startswith(magic):
-            return media_type
-    if first_bytes.startswith(b"RIFF"):
-        return _RIFF.get(first_bytes[8:12])
-    if first_bytes.startswith(b"\x1aE\xdf\xa3"):  # EBML: the document type is in its head
-        return "video/webm" if b"webm" in first_bytes[:64] else "video/x-matroska"
-    if first_bytes.startswith(b"BM") and first_bytes[6:10] == bytes(4):
-        return "image/bmp"
-    return _sniff_boxes(first_bytes) or _sniff_mpeg_audio(first_bytes)
-
-
-def _sniff_boxes(head: bytes) -> str | None:
-    box = head[4:8]
-    if box == b"ftyp":
-        return _BRANDS.get(head[8:12], "video/mp4")
-    return "video/quicktime" if box in _QUICKTIME_BOXES else None
-
-
-def _sniff_mpeg_audio(head: bytes) -> str | None:
-    # A frame's sync word. Layer 0 is AAC's ADTS; 0xff 0xfe, the mark of UTF-16 text, is
-    # layer 1, which nobody sends.
-    if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - two bytes
-        return None
-    if head[1] & 0xF6 == 0xF0:  # noqa: PLR2004 - twelve bits of sync, layer 0
-        return "audio/aac"
-    return "audio/mpeg" if head[1] & 0x06 in {0x02, 0x04} else None
 
 
 def looks_like_html(first_bytes: bytes) -> bool:
@@ -215,7 +157,7 @@ def expected_type(declared: str | None, url: str) -> str | None:
     if declared and declared.partition("/")[0].lower() != "application":
         return declared.lower()
     extension = extension_for(None, url)
-    spelled = {".jpeg": ".jpg", ".tif": ".tiff", ".m4v": ".mp4"}.get(extension, extension)
+    spelled = _SPELLINGS.get(extension, extension)
     return next((name for name, known in _EXTENSIONS.items() if known == spelled), declared)
 
 
@@ -236,16 +178,12 @@ def extension_for(media_type: str | None, url: str) -> str:
     return found if found in _URL_EXTENSIONS else UNKNOWN_EXTENSION
 
 
-def seems_cut_off(head: bytes, tail: bytes, size: int) -> bool:
-    """Whether a file of unannounced length ends before its own end, where its format tells.
+def is_media_extension(extension: str) -> bool:
+    """Whether an extension (with its dot, any case) is one that files are saved under."""
+    return extension.lower() in _URL_EXTENSIONS
 
-    Args:
-        head: Its first bytes.
-        tail: Its last bytes, up to 1,024.
-        size: Its length in bytes.
-    """
-    if sniff(head) == "image/png":
-        return b"IEND\xaeB`\x82" not in tail
-    if head.startswith(b"RIFF"):
-        return size < int.from_bytes(head[4:8], "little") + 8
-    return False
+
+def same_format(one: str, other: str) -> bool:
+    """Whether two extensions are spellings of one: `.JPEG` and `.jpg`."""
+    one, other = one.lower(), other.lower()
+    return _SPELLINGS.get(one, one) == _SPELLINGS.get(other, other)

@@ -1,13 +1,16 @@
 """How one result file is saved: fetched under all guards, retried, written off the loop.
 
-The file appears under its name complete or not at all; a failure or a cancellation leaves
-nothing behind.
+The file appears under its name complete or not at all. What is left of a large one that
+broke off, because of the network, the disk or whoever stopped it, waits beside the others
+as `<name>.part` and is gone on with by the next try, in this process or another one;
+everything else that is unfinished is removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
 from itertools import count
 from pathlib import Path
 
@@ -17,19 +20,14 @@ import anyio.to_thread
 from .._errors import ConfigurationError, DownloadError
 from ._address import Resolver, system_resolver
 from ._files import Exists, PartFile, existing_match, free_bytes
-from ._guard import (
-    MAX_FILE_BYTES,
-    CheckedStream,
-    Opener,
-    Stream,
-    download_error,
-    open_checked,
-)
+from ._guard import Opener, Stream, open_checked
 from ._names import is_plain_name
+from ._stream import MAX_FILE_BYTES, CheckedStream, download_error
 
 __all__ = [
     "ATTEMPTS",
     "Opener",
+    "Quota",
     "SaveOptions",
     "SavedFile",
     "Stream",
@@ -42,11 +40,13 @@ ATTEMPTS = 3
 """Tries of one file, as botocore's standard mode has them."""
 MAX_RETRY_SECONDS = 30.0
 """Longest wait between two tries."""
-RESERVE_BYTES = 64 << 20
-"""Bytes of the disk that no file takes: the ledger writes to it too."""
+EXPIRED = frozenset({403, 404, 410})
+"""Answers of a host whose address for the file has ended; the task's record may have a new one."""
 
-_WRITE_BYTES = 1 << 20  # one trip to a worker thread per MiB
+_WRITE_BYTES = 256 << 10  # one trip to a worker thread for so many bytes ...
+_WRITE_SECONDS = 1.0  # ... or after so long: what a kill finds on disk can be resumed
 _FREE_CHECK_BYTES = 64 << 20  # how much is written between two looks at the free space
+_DISK_FULL = frozenset({ENOSPC, EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,34 @@ class SavedFile:
     media_type: str | None
     """MIME type, by the file's first bytes where they tell."""
     length_verified: bool
-    """Whether its end is proven; False when the host announced no length."""
+    """Whether its end is proven; False when neither the host nor the format tells it."""
+
+
+class Quota:
+    """Bytes that several files together may take from the network.
+
+    Args:
+        max_bytes: How many; None for any number.
+    """
+
+    def __init__(self, max_bytes: int | None) -> None:
+        self._max_bytes = max_bytes
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes that came so far."""
+        return self._taken
+
+    def problem(self, more: int) -> str | None:
+        """Why `more` bytes cannot be taken, or None."""
+        if self._max_bytes is None or self._taken + more <= self._max_bytes:
+            return None
+        return f"all files together are larger than {self._max_bytes} bytes"
+
+    def take(self, size: int) -> None:
+        """So many bytes came."""
+        self._taken += size
 
 
 def full_jitter_waits() -> Iterator[float]:
@@ -78,6 +105,8 @@ class SaveOptions:
 
     max_bytes: int = MAX_FILE_BYTES
     """Bytes at which a file is given up."""
+    quota: Quota | None = None
+    """What all files together may take; None for any number of bytes."""
     attempts: int = ATTEMPTS
     """Tries of one file."""
     exists: Exists = "rename"
@@ -90,10 +119,15 @@ class SaveOptions:
     resolve: Resolver = system_resolver
     """What turns host names into addresses."""
     free_bytes: Callable[[Path], int] = free_bytes
-    """Bytes free where a folder is."""
+    """Bytes that may be written where a folder is."""
+    part_file: Callable[[Path, str], PartFile] = PartFile
+    """What files are written with."""
 
 
 DEFAULT_OPTIONS = SaveOptions()
+
+Refresh = Callable[[], Awaitable[str | None]]
+"""A new address for a file whose own has ended; None when there is none."""
 
 
 async def save(
@@ -106,6 +140,7 @@ async def save(
     options: SaveOptions = DEFAULT_OPTIONS,
     expect: str | None = None,
     task_id: str | None = None,
+    refresh: Refresh | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SavedFile:
     """Fetch one file into a folder and return where it is.
@@ -120,6 +155,8 @@ async def save(
         options: How.
         expect: The media type or kind the record tells.
         task_id: Named by the error.
+        refresh: Asked once for a new address when the host answers 403, 404 or 410, or
+            after the last try when it does not answer or sends something else.
         progress: Called with the bytes of the current try; it starts anew with each.
 
     Raises:
@@ -127,103 +164,161 @@ async def save(
         ConfigurationError: the name is no plain name.
 
     Cancellation:
-        The unfinished file is removed; a finished one stays.
+        The unfinished file is removed, or kept where the next call can go on with it; a
+        finished one stays.
     """
-    waits = options.waits()
-    for attempt in count(1):
-        try:
-            async with open_checked(
-                opener,
-                url,
-                allow_private=allow_private,
-                expect=expect,
-                max_bytes=options.max_bytes,
-                resolve=options.resolve,
-            ) as stream:
-                return await _keep_or_write(stream, directory, name, options, progress)
-        except DownloadError as error:
-            error.task_id = error.task_id or task_id
-            if not error.retryable or attempt >= options.attempts:
-                raise
-        await anyio.sleep(next(waits, MAX_RETRY_SECONDS))
-    raise AssertionError  # pragma: no cover - count() has no end
+    one = _OneFile(opener, directory, name, allow_private, options, expect, progress)
+    outcome = await _outcome(one, url, task_id)
+    if isinstance(outcome, DownloadError) and refresh is not None:
+        # Hosts move too: an address that nobody answers under is as dead as an ended one.
+        away = outcome.retryable and outcome.status_code is None
+        if away or outcome.status_code in EXPIRED:
+            fresh = await refresh()
+            if fresh is not None and fresh != url:
+                outcome = await _outcome(one, fresh, task_id)
+    if isinstance(outcome, DownloadError):
+        raise outcome
+    return outcome
 
 
-async def _keep_or_write(
-    stream: CheckedStream,
-    directory: Path,
-    name: str | Callable[[str], str],
-    options: SaveOptions,
-    progress: Callable[[int], None] | None,
-) -> SavedFile:
-    plain = name(stream.extension) if callable(name) else name
-    if not is_plain_name(plain):
-        raise ConfigurationError(f"{plain!a} is no plain file name")
-    size = stream.length
-    if options.exists == "keep" and size is not None:
-        path = directory / plain
-        known = await anyio.to_thread.run_sync(
-            lambda: existing_match(path, size=size, head=stream.head)
-        )
-        if known:
-            return SavedFile(path, size, stream.media_type, length_verified=True)
-    return await _write(stream, directory, plain, options, progress)
-
-
-async def _write(
-    stream: CheckedStream,
-    directory: Path,
-    name: str,
-    options: SaveOptions,
-    progress: Callable[[int], None] | None,
-) -> SavedFile:
-    part = PartFile(directory, name)
+async def _outcome(one: _OneFile, url: str, task_id: str | None) -> SavedFile | DownloadError:
     try:
-        await _check_space(stream, directory, options)
-        await anyio.to_thread.run_sync(part.open)
-        await _copy(stream, part, directory, options, progress)
-        path = await anyio.to_thread.run_sync(part.settle, options.exists)
-    except OSError as error:
-        # The guards have turned the network's errors into DownloadErrors already.
-        raise _disk_error(stream.url, name, error) from error
-    finally:
-        # Not in a thread: it must happen under any kind of cancellation. It may wait for
-        # the one write that is going on.
-        part.discard()
-    return SavedFile(path, stream.received, stream.media_type, stream.length_verified)
+        return await one.tries(url)
+    except DownloadError as error:
+        error.task_id = error.task_id or task_id
+        return error
 
 
-async def _copy(
-    stream: CheckedStream,
-    part: PartFile,
-    directory: Path,
-    options: SaveOptions,
-    progress: Callable[[int], None] | None,
-) -> None:
-    buffer = bytearray()
-    next_check = _FREE_CHECK_BYTES
-    async for chunk in stream:
-        buffer += chunk
-        if progress is not None:
-            progress(stream.received)
-        if stream.received >= next_check:
-            next_check = stream.received + _FREE_CHECK_BYTES
-            await _check_space(stream, directory, options)
-        if len(buffer) >= _WRITE_BYTES:
+@dataclass(frozen=True, slots=True)
+class _OneFile:
+    """What the tries of one file have in common."""
+
+    opener: Opener
+    directory: Path
+    name: str | Callable[[str], str]
+    allow_private: bool
+    options: SaveOptions
+    expect: str | None
+    progress: Callable[[int], None] | None
+
+    def plain_name(self, extension: str) -> str:
+        name = self.name(extension) if callable(self.name) else self.name
+        if not is_plain_name(name):
+            raise ConfigurationError(f"{name!a} is no plain file name")
+        return name
+
+    async def tries(self, url: str) -> SavedFile:
+        """As many tries as the options say."""
+        waits = self.options.waits()
+        for attempt in count(1):
+            try:
+                return await self.fetch(url)
+            except DownloadError as error:
+                if not error.retryable or attempt >= self.options.attempts:
+                    raise
+            await anyio.sleep(next(waits, MAX_RETRY_SECONDS))
+        raise AssertionError  # pragma: no cover - count() has no end
+
+    async def fetch(self, url: str) -> SavedFile:
+        """One try."""
+        # The extension shows only in the bytes, so the unfinished file is called without.
+        part = self.options.part_file(self.directory, self.plain_name(""))
+        stream: CheckedStream | None = None
+        keep = True
+        try:
+            leftover = await anyio.to_thread.run_sync(part.take_up, url)
+            async with open_checked(
+                self.opener,
+                url,
+                allow_private=self.allow_private,
+                expect=self.expect,
+                max_bytes=self.options.max_bytes,
+                resolve=self.options.resolve,
+                leftover=leftover,
+            ) as stream:
+                return await self._keep_or_write(stream, part, url)
+        except DownloadError as error:
+            # What may come right goes on from here; what is refused is not wanted again.
+            keep = error.retryable or error.disk_full or error.status_code in EXPIRED
+            keep = keep and not (stream is not None and stream.contradictory)
+            raise
+        finally:
+            # Not in a thread: it must happen under any kind of cancellation. It may wait for
+            # the one write that is going on.
+            part.discard(keep=keep)
+
+    async def _keep_or_write(self, stream: CheckedStream, part: PartFile, url: str) -> SavedFile:
+        name, size = self.plain_name(stream.extension), stream.length
+        if self.options.exists == "keep" and size is not None:
+            path = self.directory / name
+            known = await anyio.to_thread.run_sync(
+                lambda: existing_match(path, size=size, head=stream.head)
+            )
+            if known:
+                return SavedFile(path, size, stream.media_type, length_verified=True)
+        try:
+            await self._check_room(stream, stream.start)
+            if not stream.start:
+                await anyio.to_thread.run_sync(part.open, stream.note(url))
+            await self._copy(stream, part)
+            path = await anyio.to_thread.run_sync(
+                lambda: part.settle(self.options.exists, name=name)
+            )
+        except OSError as error:
+            # The guards have turned the network's errors into DownloadErrors already.
+            raise _disk_error(stream.url, name, error) from error
+        return SavedFile(path, stream.received, stream.media_type, stream.length_verified)
+
+    async def _copy(self, stream: CheckedStream, part: PartFile) -> None:
+        buffer = bytearray()
+        written, next_check = stream.start, stream.start + _FREE_CHECK_BYTES
+        written_at = anyio.current_time()
+        failed: DownloadError | None = None
+        try:
+            async for chunk in stream:
+                self._count(stream, len(chunk))
+                buffer += chunk
+                if self.progress is not None:
+                    self.progress(stream.received)
+                if written >= next_check:
+                    next_check = written + _FREE_CHECK_BYTES
+                    await self._check_room(stream, written)
+                now = anyio.current_time()
+                if len(buffer) >= _WRITE_BYTES or now - written_at >= _WRITE_SECONDS:
+                    full, buffer, written_at = buffer, bytearray(), now
+                    await anyio.to_thread.run_sync(part.write, full)
+                    written += len(full)
+        except DownloadError as error:
+            failed = error
+        # Of a file that broke off as well: the next try goes on behind it.
+        if not stream.contradictory:
             await anyio.to_thread.run_sync(part.write, buffer)
-            buffer = bytearray()
-    await anyio.to_thread.run_sync(part.write, buffer)
+        if failed is not None:
+            raise failed
 
+    def _count(self, stream: CheckedStream, size: int) -> None:
+        quota = self.options.quota
+        if quota is not None:
+            problem = quota.problem(size)
+            if problem is not None:
+                raise download_error(stream.url, problem, local=True)
+            quota.take(size)
 
-async def _check_space(stream: CheckedStream, directory: Path, options: SaveOptions) -> None:
-    missing = max(0, (stream.length or 0) - stream.received)
-    free = await anyio.to_thread.run_sync(options.free_bytes, directory)
-    if free < missing + RESERVE_BYTES:
-        text = f"the disk has no room for the file: {free >> 20} MiB free"
-        raise download_error(stream.url, text, local=True)
+    async def _check_room(self, stream: CheckedStream, written: int) -> None:
+        missing = max(0, (stream.length or 0) - written)
+        quota = self.options.quota
+        problem = quota.problem(missing) if quota is not None and written == stream.start else None
+        if problem is not None:
+            raise download_error(stream.url, problem, local=True)
+        free = await anyio.to_thread.run_sync(self.options.free_bytes, self.directory)
+        if free <= 0 or free < missing:
+            text = f"the disk is full: {free >> 20} MiB free for files"
+            raise download_error(stream.url, text, disk_full=True)
 
 
 def _disk_error(url: str, name: str, error: OSError) -> DownloadError:
+    if error.errno in _DISK_FULL:
+        return download_error(url, f"the disk is full: {name} is not whole", disk_full=True)
     reason = error.strerror or type(error).__name__
     # A thing in the way of this one name is no trouble for other files.
     local = not isinstance(error, FileExistsError)

@@ -3,48 +3,69 @@
 Bytes go to `<name>.part`, created exclusively and never through a link, and locked while
 it is written, so that a leftover of a crash is told from a download that is going on. When
 it is complete and on disk, it gets its final name by a hard link, which cannot replace
-anything. Everything here blocks and is called in worker threads.
+anything. What a download leaves unfinished is kept with a note beside it when the rest can
+be asked for, and removed else. Everything here blocks and is called in worker threads.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from .._crash_points import point
+from ._content import HEAD_BYTES
+from ._disk import (
+    APPEND_FLAGS,
+    CREATE_FLAGS,
+    READ_FLAGS,
+    Identity,
+    create_locked,
+    identity,
+    identity_at,
+    make_directory,
+    read_exactly,
+    sync_directory,
+    try_lock,
+)
 from ._names import PART_SUFFIX, split_extension
+from ._resume import MIN_RESUMED_BYTES, OVERLAP_BYTES, Leftover, Note
 
-if sys.platform != "win32":
-    import fcntl
-
-__all__ = ["Exists", "PartFile", "alternatives", "existing_match", "free_bytes"]
+__all__ = [
+    "Exists",
+    "PartFile",
+    "alternatives",
+    "existing_match",
+    "free_bytes",
+    "remove_old_leftovers",
+]
 
 Exists: TypeAlias = Literal["keep", "rename"]
 """What to do where another file has the name; neither ever overwrites it."""
 
 MAX_ALTERNATIVES = 999
 """Names tried for one file; more means a template that tells nothing apart."""
+RESERVE_BYTES = 64 << 20
+"""Bytes of a disk that no file takes, for the ledger writes to it too; of a small disk a
+sixteenth."""
+_RESERVE_SHARE = 16
+LEFTOVER_SECONDS = 14 * 24 * 3600.0
+"""Age of an unfinished file that nobody can finish: hosts keep results for 14 days."""
 _COMPARE_BYTES = 1 << 20
-
-# Flags that a system lacks are 0 there: Windows has no links to follow here and no FIFOs.
-_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
-_BINARY = getattr(os, "O_BINARY", 0)
-_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # opening a FIFO must not wait for its writer
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY
-_READ = os.O_RDONLY | _NOFOLLOW | _BINARY | _NONBLOCK
+_MAX_NOTE_BYTES = 8192
 
 # What file systems without hard links say: FAT, some network and FUSE systems, Android.
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
 )
-
-_Identity: TypeAlias = tuple[int, int]
 
 
 def alternatives(name: str) -> Iterator[str]:
@@ -58,26 +79,42 @@ def alternatives(name: str) -> Iterator[str]:
 def existing_match(path: Path, *, size: int, head: bytes) -> bool:
     """Whether a regular file of that size and with those first bytes stands at `path`."""
     try:
-        fd = os.open(path, _READ)
+        fd = os.open(path, READ_FLAGS)
     except OSError:
         return False
     try:
         status = os.fstat(fd)
         found = stat.S_ISREG(status.st_mode) and status.st_size == size
-        return found and _read_exactly(fd, len(head)) == head
+        return found and read_exactly(fd, len(head)) == head
     finally:
         os.close(fd)
 
 
 def free_bytes(directory: Path) -> int:
-    """Bytes an ordinary user may still write where `directory` is or will be."""
+    """Bytes that files may still take where `directory` is or will be."""
     while not directory.exists() and directory != directory.parent:
         directory = directory.parent
-    return shutil.disk_usage(directory).free
+    usage = shutil.disk_usage(directory)
+    return max(0, usage.free - min(RESERVE_BYTES, usage.total // _RESERVE_SHARE))
+
+
+def remove_old_leftovers(directory: Path, *, now: float | None = None) -> None:
+    """Remove unfinished files that are 14 days old and that nobody writes any more."""
+    oldest = (time.time() if now is None else now) - LEFTOVER_SECONDS
+    with contextlib.suppress(OSError):
+        for path in directory.glob(f"*{PART_SUFFIX}"):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_mtime < oldest:
+                fd = os.open(path, APPEND_FLAGS)
+                try:
+                    if try_lock(fd) == "locked":
+                        path.unlink(missing_ok=True)
+                finally:
+                    os.close(fd)
 
 
 class PartFile:
-    """One unfinished file; `open`, `write` ..., then `settle` or `discard`.
+    """One unfinished file; `take_up` or `open`, `write` ..., then `settle` or `discard`.
 
     Calls may come from several threads, one after the other: a cancelled caller discards
     while a worker thread may still be writing, so the lock orders them, and a file that
@@ -85,19 +122,52 @@ class PartFile:
     """
 
     def __init__(
-        self, directory: Path, name: str, *, link: Callable[[Path, Path], None] | None = None
+        self,
+        directory: Path,
+        name: str,
+        *,
+        link: Callable[[Path, Path], None] | None = None,
+        write: Callable[[int, memoryview], int] = os.write,
     ) -> None:
         self._directory = directory
         self._name = name
         self._link = link or _hard_link
+        self._write = write
         self._lock = threading.Lock()
         self._fd = -1
         self._path: Path | None = None
-        self._identity: _Identity | None = None
+        self._identity: Identity | None = None
+        self._noted = False
         self._discarded = False
 
-    def open(self) -> None:
+    def take_up(self, url: str) -> Leftover | None:
+        """What an earlier download of this address left, locked and open for more of it.
+
+        None where there is nothing, or nothing that can be gone on with; a file that is in
+        use, is a second name of another or is no file at all counts as nothing.
+        """
+        with self._lock:
+            path = self._directory / f"{self._name}{PART_SUFFIX}"
+            try:
+                fd = os.open(path, APPEND_FLAGS)
+            except OSError:
+                return None
+            try:
+                found = None if self._discarded else _leftover(fd, path, url)
+            except OSError:
+                found = None
+            if found is None:
+                os.close(fd)
+                return None
+            self._hold(fd, path)
+            self._noted = True
+            return found
+
+    def open(self, note: Note | None = None) -> None:
         """Create the part file, replacing a leftover; another download's is left alone.
+
+        Args:
+            note: What makes it resumable.
 
         Raises:
             OSError: it cannot be created, or something that is no file has its name.
@@ -105,15 +175,30 @@ class PartFile:
         with self._lock:
             if self._discarded:
                 return
-            _make_directory(self._directory)
-            for candidate in alternatives(self._name):
-                path = self._directory / f"{candidate}{PART_SUFFIX}"
-                fd = _create_locked(path)
-                if fd is not None:
-                    self._fd, self._path = fd, path
-                    self._identity = _identity(os.fstat(fd))
-                    return
-            raise OSError(errno.EEXIST, "too many unfinished files of this name")
+            if self._path is None:
+                make_directory(self._directory)
+                self._create()
+            else:
+                _remove_note(self._path)
+                os.ftruncate(self._fd, 0)
+                os.lseek(self._fd, 0, os.SEEK_SET)
+            assert self._path is not None  # noqa: S101 - created or taken up
+            self._noted = note is not None and _write_note(self._path, note)
+
+    def _create(self) -> None:
+        for candidate in alternatives(self._name):
+            path = self._directory / f"{candidate}{PART_SUFFIX}"
+            fd = create_locked(path)
+            if fd is not None:
+                self._hold(fd, path)
+                _remove_note(path)
+                return
+        raise OSError(errno.EEXIST, "too many unfinished files of this name")
+
+    def _hold(self, fd: int, path: Path) -> None:
+        self._fd, self._path = fd, path
+        self._identity = identity(os.fstat(fd))
+        point("file: part made")
 
     def write(self, data: bytes | bytearray) -> None:
         """Append all of `data`.
@@ -124,14 +209,19 @@ class PartFile:
         with self._lock:
             view = memoryview(data)
             while view and not self._discarded:
-                view = view[os.write(self._fd, view) :]
+                view = view[self._write(self._fd, view) :]
+            point("file: bytes written")
 
-    def settle(self, exists: Exists) -> Path:
+    def settle(self, exists: Exists, *, name: str | None = None) -> Path:
         """Bring the complete file to disk and to its name, and return its path.
 
         A regular file with the same bytes that has the name already is the result. Under
         `rename` any other thing there makes the name `name-2.ext` and so on; under `keep`
         it is an error.
+
+        Args:
+            exists: What to do where another file has the name.
+            name: The final name, None for the one given at the start.
 
         Raises:
             FileExistsError: another file has the name.
@@ -141,22 +231,34 @@ class PartFile:
             if self._discarded or self._path is None:
                 raise OSError(errno.EBADF, "the unfinished file was discarded")
             os.fsync(self._fd)
-            if _identity_at(self._path) != self._identity:
+            point("file: part on disk")
+            if identity_at(self._path) != self._identity:
                 raise OSError(errno.ESTALE, "the unfinished file was replaced by somebody")
-            final = self._place(exists)
+            # Once it has its final name it must not be taken up and written to any more.
+            self._forget()
+            final = self._place(name or self._name, exists)
+            point("file: has its name")
             self._drop()
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
+            point("file: done")
             return final
 
-    def discard(self) -> None:
-        """Close and remove the part file, whatever happened to it; harmless when settled."""
+    def discard(self, *, keep: bool = False) -> None:
+        """Close the part file and remove it, whatever happened to it; harmless when settled.
+
+        Args:
+            keep: Leave it to be taken up again, if it has a note and is worth it.
+        """
         with self._lock:
             self._discarded = True
+            if keep and self._noted and os.fstat(self._fd).st_size >= MIN_RESUMED_BYTES:
+                self._close()
+                return
             self._drop()
 
-    def _place(self, exists: Exists) -> Path:
+    def _place(self, name: str, exists: Exists) -> Path:
         assert self._path is not None  # noqa: S101 - settle checked it
-        for candidate in alternatives(self._name):
+        for candidate in alternatives(name):
             final = self._directory / candidate
             try:
                 self._give_name(self._path, final)
@@ -179,16 +281,22 @@ class PartFile:
                 raise
             # Without links the name is taken first, by an empty file that only we could
             # have created, and then replaced: a crash in between leaves that empty file.
-            os.close(os.open(final, _CREATE, 0o644))
+            os.close(os.open(final, CREATE_FLAGS, 0o644))
             if sys.platform == "win32":
                 self._close()
             part.replace(final)
+
+    def _forget(self) -> None:
+        if self._noted and self._path is not None:
+            self._noted = False
+            _remove_note(self._path)
 
     def _drop(self) -> None:
         # Windows removes no open file; elsewhere the lock must outlive the name.
         if sys.platform == "win32":
             self._close()
-        if self._path is not None and _identity_at(self._path) == self._identity:
+        if self._path is not None and identity_at(self._path) == self._identity:
+            self._forget()
             self._path.unlink(missing_ok=True)
         self._path = None
         self._close()
@@ -199,77 +307,60 @@ class PartFile:
             self._fd = -1
 
 
-def _make_directory(directory: Path) -> None:
+def _leftover(fd: int, path: Path, url: str) -> Leftover | None:
+    """What an open part file holds, once it is locked; None when it is not to be used."""
+    if try_lock(fd) != "locked":
+        return None
+    status = os.fstat(fd)
+    alone = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+    if not alone or identity_at(path) != identity(status):
+        return None
+    note, size = _read_note(path), status.st_size
+    if note is None or not note.serves(url) or not MIN_RESUMED_BYTES <= size <= note.total:
+        return None
+    head = read_exactly(fd, HEAD_BYTES)
+    os.lseek(fd, size - OVERLAP_BYTES, os.SEEK_SET)
+    return Leftover(note, size, head, read_exactly(fd, OVERLAP_BYTES))
+
+
+def _note_path(part: Path) -> Path:
+    # No part file is called so: a name never ends in `.part` before it gets one.
+    return part.with_name(f"{part.name}{PART_SUFFIX}")
+
+
+def _read_note(part: Path) -> Note | None:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        # Told apart from a file in the way of this one name: every file meets it.
-        raise NotADirectoryError(errno.ENOTDIR, "the folder's name is taken by a file") from None
-
-
-def _create_locked(path: Path) -> int | None:
-    """A new file at `path`, locked; None while another download writes one there."""
-    while True:
-        try:
-            fd = os.open(path, _CREATE, 0o644)
-        except FileExistsError:
-            if not _remove_leftover(path):
-                return None
-            continue
-        # Between creation and lock another process may have taken it for a leftover.
-        if _try_lock(fd) != "busy" and _identity_at(path) == _identity(os.fstat(fd)):
-            return fd
+        fd = os.open(_note_path(part), READ_FLAGS)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        return Note.decode(read_exactly(fd, _MAX_NOTE_BYTES))
+    finally:
         os.close(fd)
 
 
-def _remove_leftover(path: Path) -> bool:
-    """Remove the part file of a crashed download; False when it is in use."""
+def _write_note(part: Path, note: Note) -> bool:
+    """Whether the note stands; without it a file is only not resumable."""
+    path = _note_path(part)
     try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return True
-    if not stat.S_ISREG(status.st_mode):
-        raise FileExistsError(errno.EEXIST, f"{path.name} is no plain file and is left alone")
-    return _remove_unused(path)
+        fd = os.open(path, CREATE_FLAGS, 0o600)
+    except OSError:
+        return False
+    data = note.encode()
+    try:
+        return os.write(fd, data) == len(data)
+    except OSError:
+        path.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(fd)
 
 
-if sys.platform == "win32":
-
-    def _remove_unused(path: Path) -> bool:
-        try:
-            path.unlink(missing_ok=True)
-        except PermissionError:  # somebody has it open
-            return False
-        return True
-
-    def _try_lock(_fd: int) -> Literal["locked", "busy", "unsupported"]:
-        return "unsupported"
-
-else:
-
-    def _remove_unused(path: Path) -> bool:
-        try:
-            fd = os.open(path, os.O_RDWR | _NOFOLLOW | _NONBLOCK)
-        except FileNotFoundError:
-            return True
-        try:
-            # Where the file system knows no locks nobody can tell, so it counts as in use.
-            if _try_lock(fd) != "locked":
-                return False
-            if _identity_at(path) == _identity(os.fstat(fd)):
-                path.unlink(missing_ok=True)
-            return True
-        finally:
-            os.close(fd)
-
-    def _try_lock(fd: int) -> Literal["locked", "busy", "unsupported"]:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return "busy"
-        except OSError:
-            return "unsupported"
-        return "locked"
+def _remove_note(part: Path) -> None:
+    with contextlib.suppress(OSError):
+        _note_path(part).unlink(missing_ok=True)
 
 
 def _hard_link(part: Path, final: Path) -> None:
@@ -282,7 +373,7 @@ def _hard_link(part: Path, final: Path) -> None:
 def _same_content(fd: int, path: Path) -> bool:
     """Whether `path` is a regular file with the bytes of the open file."""
     try:
-        other = os.open(path, _READ)
+        other = os.open(path, READ_FLAGS)
     except OSError:
         return False
     try:
@@ -291,49 +382,10 @@ def _same_content(fd: int, path: Path) -> bool:
             return False
         os.lseek(fd, 0, os.SEEK_SET)
         while True:
-            ours = _read_exactly(fd, _COMPARE_BYTES)
-            if ours != _read_exactly(other, _COMPARE_BYTES):
+            ours = read_exactly(fd, _COMPARE_BYTES)
+            if ours != read_exactly(other, _COMPARE_BYTES):
                 return False
             if not ours:
                 return True
     finally:
         os.close(other)
-
-
-def _read_exactly(fd: int, count: int) -> bytes:
-    """`count` bytes, or less at the end of the file."""
-    pieces = []
-    while count > 0:
-        piece = os.read(fd, count)
-        if not piece:
-            break
-        pieces.append(piece)
-        count -= len(piece)
-    return b"".join(pieces)
-
-
-def _identity(status: os.stat_result) -> _Identity:
-    return status.st_dev, status.st_ino
-
-
-def _identity_at(path: Path) -> _Identity | None:
-    try:
-        return _identity(path.lstat())
-    except OSError:
-        return None
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the new name durable, where the system has a way to."""
-    flag = getattr(os, "O_DIRECTORY", None)
-    if flag is None:
-        return
-    fd = os.open(directory, os.O_RDONLY | flag)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        # Some network and FUSE systems refuse to sync a directory; nothing can be done.
-        if error.errno not in {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP}:
-            raise
-    finally:
-        os.close(fd)

@@ -1,62 +1,41 @@
 """Which answers are taken as a result file: every guard between a URL and its bytes.
 
-Each hop's address is checked before it is opened, the status must be 200, the body plain,
-not too large, not too slow, as long as announced, and by its first bytes no error page.
+Each hop's address is checked before it is opened and is the one that is connected to; the
+status must be 200, or 206 for the rest of an unfinished file; the body plain or packed in
+a known way, not too large, not too slow, as long as announced, and by its first bytes no
+error page.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from typing import Protocol, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
-import anyio.lowlevel
 
-from .._errors import APIConnectionError, APIError, APITimeoutError, DownloadError
-from ._address import (
-    Resolver,
-    check_host,
-    check_url,
-    host_and_port,
-    redirect_target,
-    shown_host,
-    system_resolver,
-)
-from ._content import (
-    HEAD_BYTES,
-    TAIL_BYTES,
-    check_content,
-    declared_type,
-    expected_type,
-    extension_for,
-    seems_cut_off,
-    sniff,
-)
+from .._errors import APIError, DownloadError
+from ._address import HostRules, Resolver, check_url, redirect_target, system_resolver
+from ._content import expected_type
+from ._resume import partial_problem
+from ._stream import MAX_FILE_BYTES, CheckedStream, broken, download_error
+from ._unpack import encoding_of
 
-__all__ = [
-    "MAX_FILE_BYTES",
-    "MAX_REDIRECTS",
-    "CheckedStream",
-    "Opener",
-    "Stream",
-    "download_error",
-    "open_checked",
-    "too_slow",
-]
+if TYPE_CHECKING:
+    from ._resume import Leftover
 
-MAX_FILE_BYTES = 2 << 30
-"""2 GiB. The longest video of the price tables, 30 s, is far below it at any bit rate."""
+__all__ = ["MAX_REDIRECTS", "Opener", "Stream", "open_checked"]
+
 MAX_REDIRECTS = 5
 """Hops; storage hosts take one or two, loops take all."""
-SLOW_AFTER_SECONDS = 60.0
-"""Seconds of waiting for bytes before their rate is judged."""
-MIN_BYTES_PER_SECOND = 1024
-"""A slower body is given up: 1 KiB/s moves a 5 MB picture in an hour and a half."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRYABLE_CLIENT_ERRORS = frozenset({408, 425, 429})
+# What a host says that cannot do anything with a Range, or with this one.
+_NO_RANGE = frozenset({400, 412, 416, 501})
 _HTTP_OK = 200
+_HTTP_PARTIAL = 206
 _HTTP_SERVER_ERROR = 500
 
 
@@ -87,123 +66,18 @@ class Opener(Protocol):
     """What sends a GET without credentials, asking for an unencoded body, following nothing."""
 
     def open(
-        self, url: str, *, headers: Mapping[str, str] | None = None
-    ) -> AbstractAsyncContextManager[Stream]:
-        """The answer, released on exit; raises an `APIError` or OSError when there is none."""
-        ...
-
-
-class CheckedStream:
-    """The bytes of one result file, under all guards; iterate it once.
-
-    Raises:
-        DownloadError: on iteration, when the body breaks off, is too large or too slow.
-    """
-
-    def __init__(
         self,
-        headers: Mapping[str, str],
-        chunks: AsyncIterator[bytes],
-        *,
         url: str,
-        expect: str | None,
-        max_bytes: int,
-        clock: Callable[[], float],
-    ) -> None:
-        self.url = url
-        """The address that gave the file, after redirects; it may be signed: never log it."""
-        self.length = _content_length(headers)
-        """Announced bytes, None when nothing was announced."""
-        self.head = b""
-        """The first bytes, at least 1,024 unless the file is shorter."""
-        self.received = 0
-        """Bytes that came so far."""
-        self.length_verified = False
-        """Whether the end of the body proved that nothing is missing."""
-        self._chunked = "chunked" in headers.get("transfer-encoding", "").lower()
-        self._declared = declared_type(headers.get("content-type"), expect)
-        self._expect = expect
-        self._max_bytes = max_bytes
-        self._clock = clock
-        self._chunks = chunks
-        self._waited = 0.0
-        self._tail = b""
-        self._head_given = False
+        *,
+        headers: Mapping[str, str] | None = None,
+        hosts: HostRules | None = None,
+    ) -> AbstractAsyncContextManager[Stream]:
+        """The answer, released on exit; raises an `APIError` or OSError when there is none.
 
-    @property
-    def media_type(self) -> str | None:
-        """The file's media type: by its bytes, else as the host or the record says."""
-        return sniff(self.head) or self._declared
-
-    @property
-    def extension(self) -> str:
-        """The extension with its dot; one of media, or `.bin`."""
-        return extension_for(self.media_type, self.url)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._head_given:
-            self._head_given = True
-            await anyio.lowlevel.checkpoint()
-            return self.head
-        chunk = await self._next_chunk()
-        if chunk is None:
-            self._check_end()
-            raise StopAsyncIteration
-        return chunk
-
-    async def read_head(self) -> None:
-        """Take in the first bytes and judge them; called once, before iteration."""
-        if self.length is not None and self.length > self._max_bytes:
-            raise download_error(self.url, f"the file is larger than {self._max_bytes} bytes")
-        chunk = await self._next_chunk()
-        head = bytearray()
-        while chunk is not None:
-            head += chunk
-            if len(head) >= HEAD_BYTES:
-                break
-            chunk = await self._next_chunk()
-        self.head = bytes(head)
-        if not head:
-            self._check_end()
-        problem = check_content(self._expect, self.head)
-        if problem is not None:
-            raise download_error(self.url, problem, retryable=True)
-
-    async def _next_chunk(self) -> bytes | None:
-        """The next chunk that is not empty, None at the end."""
-        while True:
-            started = self._clock()
-            try:
-                chunk = await anext(self._chunks, None)
-            except (APIError, OSError) as error:
-                raise _broken(self.url, error) from error
-            if chunk is None:
-                return None
-            self._waited += self._clock() - started
-            self._account(chunk)
-            if chunk:
-                return chunk
-
-    def _account(self, chunk: bytes) -> None:
-        self.received += len(chunk)
-        self._tail = (self._tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
-        if self.received > self._max_bytes:
-            raise download_error(self.url, f"the file is larger than {self._max_bytes} bytes")
-        if self.length is not None and self.received > self.length:
-            raise download_error(self.url, "the file is longer than announced", retryable=True)
-        if too_slow(self.received, self._waited):
-            raise download_error(self.url, "the file came too slowly", retryable=True)
-
-    def _check_end(self) -> None:
-        if self.length is not None and self.received != self.length:
-            text = f"the file broke off after {self.received} of {self.length} bytes"
-            raise download_error(self.url, text, retryable=True)
-        self.length_verified = self.length is not None or self._chunked
-        if not self.length_verified and seems_cut_off(self.head, self._tail, self.received):
-            raise download_error(self.url, "the file broke off before its end", retryable=True)
+        It asks `hosts` before it connects, in the way it connects, and connects nowhere
+        else: only then has the host of the address been checked.
+        """
+        ...
 
 
 @asynccontextmanager
@@ -216,6 +90,7 @@ async def open_checked(
     max_bytes: int = MAX_FILE_BYTES,
     resolve: Resolver = system_resolver,
     clock: Callable[[], float] = anyio.current_time,
+    leftover: Leftover | None = None,
 ) -> AsyncIterator[CheckedStream]:
     """The bytes of one result file, under all guards; one attempt, no retry.
 
@@ -228,6 +103,8 @@ async def open_checked(
         max_bytes: Bytes at which the file is given up.
         resolve: What turns host names into addresses.
         clock: Monotonic seconds, for the judgement of the rate.
+        leftover: An unfinished file to go on with. Where that is not possible the stream
+            gives the file from its start; its `start` tells which.
 
     Raises:
         DownloadError: refused, or it could not be fetched; also on iteration.
@@ -235,14 +112,59 @@ async def open_checked(
     Cancellation:
         The answer is released; nothing else is left.
     """
+    hop = _Hop(opener, HostRules(allow_private, resolve))
     async with AsyncExitStack() as stack:
-        stream, final = await _follow(
-            stack, opener, url, allow_loopback=allow_private, resolve=resolve
-        )
-        _check_answer(stream, final)
+        checked: CheckedStream | None = None
+        if leftover is not None:
+            checked = await _checked(
+                stack, hop, url, expect=expect, max_bytes=max_bytes, clock=clock, leftover=leftover
+            )
+        if checked is None:
+            checked = await _checked(
+                stack, hop, url, expect=expect, max_bytes=max_bytes, clock=clock
+            )
+        assert checked is not None  # noqa: S101 - without a leftover there is always one
+        yield checked
+
+
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """How one GET is sent."""
+
+    opener: Opener
+    hosts: HostRules
+
+
+async def _checked(
+    stack: AsyncExitStack,
+    hop: _Hop,
+    url: str,
+    *,
+    expect: str | None,
+    max_bytes: int,
+    clock: Callable[[], float],
+    leftover: Leftover | None = None,
+) -> CheckedStream | None:
+    """One answer under all guards, to be released by `stack`.
+
+    None: it is no continuation of the leftover, and the file is to be fetched anew. An
+    answer that is the whole file, because the host knows no ranges or has another version,
+    is taken as that.
+    """
+    async with AsyncExitStack() as held:
+        headers = leftover.headers() if leftover is not None else None
+        stream, final = await _follow(held, hop, url, headers=headers)
+        if leftover is not None:
+            if stream.status in _NO_RANGE:
+                return None
+            if stream.status != _HTTP_PARTIAL:
+                leftover = None
+            elif partial_problem(stream.headers, leftover) is not None:
+                return None
+        _check_answer(stream, final, partial=leftover is not None)
         chunks = aiter(stream)
         if isinstance(chunks, AsyncGenerator):  # it may be left in the middle
-            await stack.enter_async_context(aclosing(chunks))
+            await held.enter_async_context(aclosing(chunks))
         checked = CheckedStream(
             stream.headers,
             chunks,
@@ -250,29 +172,36 @@ async def open_checked(
             expect=expected_type(expect, url),
             max_bytes=max_bytes,
             clock=clock,
+            leftover=leftover,
         )
-        await checked.read_head()
-        yield checked
+        try:
+            same = await checked.begin()
+        except DownloadError:
+            if leftover is None or not checked.contradictory:
+                raise
+            same = False
+        if not same:
+            return None
+        stack.push_async_exit(held.pop_all())
+        return checked
 
 
 async def _follow(
-    stack: AsyncExitStack, opener: Opener, url: str, *, allow_loopback: bool, resolve: Resolver
+    stack: AsyncExitStack, hop: _Hop, url: str, *, headers: Mapping[str, str] | None
 ) -> tuple[Stream, str]:
     """The first answer that is no redirect, to be released by `stack`, and its address."""
     for _ in range(MAX_REDIRECTS + 1):
-        problem = check_url(url, allow_loopback=allow_loopback)
+        problem = check_url(url, allow_loopback=hop.hosts.allow_loopback)
         if problem is not None:
             raise download_error(url, problem)
-        # What connects may resolve again: that it uses exactly these addresses is yet
-        # to be built into the transport.
-        await check_host(*host_and_port(url), allow_loopback=allow_loopback, resolve=resolve)
-        async with AsyncExitStack() as hop:
+        async with AsyncExitStack() as held:
+            opening = hop.opener.open(url, headers=headers, hosts=hop.hosts)
             try:
-                stream = await hop.enter_async_context(opener.open(url))
+                stream = await held.enter_async_context(opening)
             except (APIError, OSError) as error:
-                raise _broken(url, error) from error
+                raise broken(url, error) from error
             if stream.status not in _REDIRECTS:
-                stack.push_async_exit(hop.pop_all())
+                stack.push_async_exit(held.pop_all())
                 return stream, url
             target = redirect_target(url, stream.headers.get("location", ""))
         if target is None:
@@ -281,50 +210,13 @@ async def _follow(
     raise download_error(url, f"the host redirects more than {MAX_REDIRECTS} times")
 
 
-def _check_answer(stream: Stream, url: str) -> None:
+def _check_answer(stream: Stream, url: str, *, partial: bool) -> None:
     status = stream.status
-    if status != _HTTP_OK:
+    if status != (_HTTP_PARTIAL if partial else _HTTP_OK):
         retryable = status >= _HTTP_SERVER_ERROR or status in _RETRYABLE_CLIENT_ERRORS
         text = f"the host answers {status}"
         raise download_error(url, text, retryable=retryable, status_code=status)
-    encoding = stream.headers.get("content-encoding", "").strip().lower()
-    if encoding not in {"", "identity"}:
-        # Unpacking is where bombs are; a media file gains nothing by being packed.
+    _, readable = encoding_of(stream.headers)
+    if not readable:
+        # Stacked encodings are how bombs are hidden; a media file gains nothing by any.
         raise download_error(url, "the host sends the file encoded, unasked")
-
-
-def too_slow(received: int, waited: float) -> bool:
-    """Whether a body is to be given up after `waited` seconds of waiting for its bytes."""
-    return waited > SLOW_AFTER_SECONDS and received < waited * MIN_BYTES_PER_SECOND
-
-
-def download_error(
-    url: str,
-    text: str,
-    *,
-    retryable: bool = False,
-    status_code: int | None = None,
-    local: bool = False,
-) -> DownloadError:
-    """An error that names the host of an address and nothing else of it."""
-    error = DownloadError(f"{shown_host(url)}: {text}")
-    error.retryable = retryable
-    error.status_code = status_code
-    error.local = local
-    return error
-
-
-def _broken(url: str, error: Exception) -> DownloadError:
-    if isinstance(error, APITimeoutError | TimeoutError):
-        text = "the host did not answer in time"
-    elif isinstance(error, APIConnectionError | OSError):
-        text = "the connection failed or broke off"
-    else:
-        text = "the host's answer cannot be understood"
-    return download_error(url, text, retryable=True)
-
-
-def _content_length(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("content-length", "").strip()
-    # 18 digits are an exabyte: what is longer, or no number, announces nothing usable.
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None  # noqa: PLR2004

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import chain, repeat
 
 from .._errors import ConfigurationError
+from ._content import UNKNOWN_EXTENSION, is_media_extension, same_format
 
 __all__ = [
     "CLIENT_TEMPLATE",
@@ -70,16 +71,25 @@ def file_name(template: str, *, fields: Mapping[str, str], suffix: str = "") -> 
             plain extension counts as none.
         suffix: Put before the extension, to keep names of several jobs apart.
 
+    A template that ends in a media extension of its own, as `{id}.png`, keeps it while the
+    file is of that format or of no known one. Else the file's extension takes its place: a
+    name never lies about its file, and never says the same twice (`x.png.png`).
+
     Raises:
         ConfigurationError: the template is malformed or names a field without a value.
     """
     used = template_fields(template, allowed=fields)
     values = {name: _field(name, fields[name]) for name in used}
+    parts = _parts(template)
+    literal, own = _own_extension(parts)
+    end = ""
+    if own:
+        parts = [*parts[:-1], (literal, None)]
+        end = _chosen_extension(own, _field("ext", fields.get("ext", "")))
     assembled = "".join(
-        literal + (values[field] if field is not None else "")
-        for literal, field in _parts(template)
+        literal + (values[field] if field is not None else "") for literal, field in parts
     )
-    return with_suffix(assembled, suffix)
+    return with_suffix(assembled + end, suffix)
 
 
 def check_template(template: str, tags: Iterable[str] = ()) -> None:
@@ -147,7 +157,7 @@ def collision_suffixes(names: Mapping[str, str]) -> dict[str, str]:
     # A suffixed name may meet another job's own name, or a hash another hash. Then more
     # digits are taken and whoever was met gets a suffix too: the crowd grows until all
     # are apart, at the latest when everyone carries the whole hash of a different id.
-    for digits in chain((_HASH_LENGTH, 16), repeat(64)):
+    for digits in chain((_HASH_LENGTH, 16), repeat(64)):  # pragma: no branch - without end
         counts = Counter(keys.values())
         if len(counts) == len(names):
             break
@@ -201,6 +211,25 @@ def _parts(template: str) -> list[tuple[str, str | None]]:
                 f"malformed name template {template!r}: a field is {{name}} and no more"
             )
     return [(literal, field) for literal, field, _, _ in parsed]
+
+
+def _own_extension(parts: list[tuple[str, str | None]]) -> tuple[str, str]:
+    """The text at a template's end without its media extension, and that; or `""` twice."""
+    literal, field = parts[-1]
+    if field not in {None, "ext"}:
+        return "", ""
+    stem, dot, extension = literal.rpartition(".")
+    # Text alone may be all of a name's end, but not all of a template: `.png` has no stem.
+    own = f"{dot}{extension}"
+    if not dot or not is_media_extension(own) or (len(parts) == 1 and not stem):
+        return "", ""
+    return stem, own
+
+
+def _chosen_extension(own: str, found: str) -> str:
+    if not found or found == UNKNOWN_EXTENSION or same_format(own, found):
+        return own
+    return found
 
 
 def _field(name: str, value: str) -> str:

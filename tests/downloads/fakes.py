@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import ByteStream, SocketAttribute, TaskStatus
 
-from kinovi_async._downloads import SaveOptions
+from kinovi_async._downloads import HostRules, SaveOptions
 from kinovi_async._errors import APIConnectionError
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40 + b"IEND\xaeB`\x82"
@@ -52,22 +52,42 @@ class Answer:
 
 
 class ScriptedOpener:
-    """Answers GETs in order and remembers what was asked and what is still open."""
+    """Answers GETs in order and remembers what was asked and what is still open.
 
-    def __init__(self, *answers: Answer | Exception) -> None:
+    It connects as it is told: itself, by the addresses it is given; through a proxy; or by
+    a client it cannot look into.
+    """
+
+    def __init__(self, *answers: Answer | Exception, route: str = "own") -> None:
         self._answers = list(answers)
+        self._route = route
         self.asked: list[str] = []
         self.headers: list[Mapping[str, str]] = []
         self.open_count = 0
 
     def open(
-        self, url: str, *, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        hosts: HostRules | None = None,
     ) -> AbstractAsyncContextManager[Answer]:
-        self.headers.append(headers or {})
-        return self._open(url)
+        return self._open(url, headers or {}, hosts)
 
     @asynccontextmanager
-    async def _open(self, url: str) -> AsyncIterator[Answer]:
+    async def _open(
+        self, url: str, headers: Mapping[str, str], hosts: HostRules | None
+    ) -> AsyncIterator[Answer]:
+        assert hosts is not None
+        parts = urlsplit(url)
+        host, port = str(parts.hostname), parts.port or 443
+        if self._route == "own":
+            await hosts.addresses(host, port)
+        elif self._route == "proxy":
+            hosts.by_name(host)
+        else:
+            await hosts.as_far_as_known(host, port)
+        self.headers.append(headers)
         self.asked.append(url)
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
@@ -135,9 +155,15 @@ class RawOpener:
 
     @asynccontextmanager
     async def open(
-        self, url: str, *, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        hosts: HostRules | None = None,
     ) -> AsyncIterator[RawStream]:
         parts = urlsplit(url)
+        assert hosts is not None
+        await hosts.addresses(str(parts.hostname), parts.port or 80)
         lines = [f"GET {parts.path or '/'} HTTP/1.1", f"host: {parts.netloc}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         try:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from kinovi_async._downloads._address import (
     MAX_URL_LENGTH,
+    HostRules,
     check_host,
+    check_name,
     check_url,
     host_and_port,
     is_loopback_address,
@@ -290,3 +292,79 @@ async def test_a_host_that_is_not_found_is_worth_another_try(trouble: Exception 
     with pytest.raises(DownloadError) as caught:
         await check_host("h.example", 443, allow_loopback=False, resolve=resolve)
     assert caught.value.retryable
+
+
+BARE = [
+    "127.0.0.1",
+    "93.184.215.14",
+    "127.1",
+    "2130706433",
+    "0x7f000001",
+    "0x7f.1",
+    "0X7F.0.0.1",
+    "0177.0.0.1",
+    "10.0.0.1.",
+    "0",
+    "0x",
+    "::1",
+    "::ffff:10.0.0.1",
+    "2606:4700::1111",
+    "cdn.example.1",
+]
+LOCAL = [
+    "localhost",
+    "LOCALHOST.",
+    "db.localhost",
+    "printer",
+    "printer.local",
+    "metadata.google.internal",
+    "router.home.arpa",
+    "home.arpa.",
+    "nas.lan",
+    "wiki.corp",
+    "x.localdomain",
+]
+
+
+@pytest.mark.parametrize("host", BARE + LOCAL)
+def test_by_name_no_bare_address_and_no_local_name_passes(host: str) -> None:
+    with pytest.raises(DownloadError) as caught:
+        check_name(host, allow_loopback=False)
+    assert not caught.value.retryable
+    if host not in {"127.0.0.1", "localhost", "::1"}:
+        with pytest.raises(DownloadError):
+            check_name(host, allow_loopback=True)
+
+
+@pytest.mark.parametrize(
+    "host", ["cdn.example", "CDN.Example.", "a.b.c.example.com", "1.2.3.4.example.com", "x-0x7f.io"]
+)
+def test_by_name_a_public_name_passes(host: str) -> None:
+    check_name(host, allow_loopback=False)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "127.9.9.9"])
+def test_by_name_loopback_passes_beside_an_api_on_loopback(host: str) -> None:
+    check_name(host, allow_loopback=True)
+
+
+async def test_a_literal_address_is_not_resolved() -> None:
+    fake = resolver({"93.184.215.14": ["127.0.0.1"]})
+    assert await check_host("93.184.215.14", 443, allow_loopback=False, resolve=fake) == (PUBLIC,)
+    assert fake.asked == []
+
+
+async def test_a_host_nobody_here_knows_is_judged_by_name_for_a_foreign_client() -> None:
+    async def unknown(_host: str, _port: int) -> tuple[str, ...]:
+        await anyio.lowlevel.checkpoint()
+        raise OSError("no such host")
+
+    rules = HostRules(allow_loopback=False, resolve=unknown)
+    await rules.as_far_as_known("cdn.example", 443)
+    with pytest.raises(DownloadError, match="resolved"):
+        await rules.addresses("cdn.example", 443)
+    with pytest.raises(DownloadError, match="private"):
+        await rules.as_far_as_known("printer.local", 443)
+    rules = HostRules(allow_loopback=False, resolve=resolver({"cdn.example": ["10.0.0.1"]}))
+    with pytest.raises(DownloadError, match="private"):
+        await rules.as_far_as_known("cdn.example", 443)

@@ -11,9 +11,10 @@ from kinovi_async._downloads._content import (
     declared_type,
     expected_type,
     extension_for,
+    is_media_extension,
     looks_like_html,
     media_type_of,
-    seems_cut_off,
+    same_format,
     sniff,
 )
 from tests.downloads.fakes import MP4, PNG
@@ -151,9 +152,8 @@ def test_a_hosts_useless_word_gives_way_to_the_records() -> None:
     assert media_type_of("nonsense") is None
 
 
-def test_a_format_that_marks_its_end_shows_that_it_is_cut_off() -> None:
-    assert not seems_cut_off(PNG, PNG[-1024:], len(PNG))
-    assert seems_cut_off(PNG, PNG[-2000:-1000], len(PNG) - 1000)
-    assert seems_cut_off(b"RIFF\x24\x00\x00\x00WEBP", b"", 43)
-    assert not seems_cut_off(b"RIFF\x24\x00\x00\x00WEBP", b"", 44)
-    assert not seems_cut_off(MP4, b"", 10)
+def test_spellings_of_one_extension_are_one_format() -> None:
+    assert same_format(".JPEG", ".jpg")
+    assert not same_format(".jpg", ".png")
+    assert is_media_extension(".TIF")
+    assert not is_media_extension(".exe")

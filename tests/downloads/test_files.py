@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from kinovi_async._downloads._files import (
+    LEFTOVER_SECONDS,
     MAX_ALTERNATIVES,
     PartFile,
     alternatives,
     existing_match,
     free_bytes,
+    remove_old_leftovers,
 )
+from kinovi_async._downloads._resume import Note, note_of
 from tests.downloads.fakes import files_in
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="links and FIFOs of POSIX")
@@ -255,3 +259,142 @@ def test_a_match_is_a_plain_file_of_that_length_and_start(tmp_path: Path) -> Non
 
 def test_free_space_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "not" / "yet") > 0
+
+
+# Leftovers that are gone on with.
+
+URL = "https://cdn.example/a.png"
+LONG = bytes(range(256)) * 1024
+
+
+def the_note(total: int = 1 << 20) -> Note:
+    note = note_of(URL, {"etag": '"v1"'}, total=total)
+    assert note is not None
+    return note
+
+
+def left_behind(directory: Path, data: bytes = LONG) -> None:
+    part = PartFile(directory, "a")
+    part.open(the_note())
+    part.write(data)
+    part.discard(keep=True)
+
+
+def test_a_kept_leftover_is_taken_up_and_finished(tmp_path: Path) -> None:
+    left_behind(tmp_path)
+    part = PartFile(tmp_path, "a")
+    found = part.take_up(URL)
+    assert found is not None
+    assert (found.size, found.head, found.tail) == (len(LONG), LONG[:1024], LONG[-4096:])
+    part.write(b"the rest")
+    assert part.settle("rename", name="a.png") == tmp_path / "a.png"
+    assert files_in(tmp_path) == {"a.png": LONG + b"the rest"}
+
+
+def test_a_leftover_that_is_taken_up_in_vain_is_begun_anew(tmp_path: Path) -> None:
+    left_behind(tmp_path)
+    part = PartFile(tmp_path, "a")
+    assert part.take_up(URL) is not None
+    part.open(None)
+    part.write(b"new")
+    assert part.settle("rename", name="a.png").read_bytes() == b"new"
+    assert files_in(tmp_path) == {"a.png": b"new"}
+
+
+def test_a_leftover_that_is_not_kept_goes_with_its_note(tmp_path: Path) -> None:
+    left_behind(tmp_path)
+    part = PartFile(tmp_path, "a")
+    assert part.take_up(URL) is not None
+    part.discard()
+    assert files_in(tmp_path) == {}
+
+
+def test_a_file_without_note_is_not_kept(tmp_path: Path) -> None:
+    part = written(tmp_path, data=LONG)
+    part.discard(keep=True)
+    assert files_in(tmp_path) == {}
+
+
+def test_nothing_is_taken_up_after_the_end(tmp_path: Path) -> None:
+    """A worker thread may come to it after its caller was cancelled."""
+    left_behind(tmp_path)
+    part = PartFile(tmp_path, "a")
+    part.discard()
+    assert part.take_up(URL) is None
+    assert files_in(tmp_path)["a.part"] == LONG
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "what",
+    ["no file", "in use", "another address", "short", "too long", "second name", "pipe", "link"],
+)
+def test_what_is_no_usable_leftover_is_left_alone(tmp_path: Path, what: str) -> None:
+    left_behind(tmp_path)
+    path, url, held = tmp_path / "a.part", URL, PartFile(tmp_path, "a")
+    if what == "in use":
+        assert held.take_up(URL) is not None
+    elif what == "another address":
+        url = "https://cdn.example/b.png"
+    elif what == "short":
+        os.truncate(path, 1000)
+    elif what == "too long":
+        os.truncate(path, (1 << 20) + 1)
+    elif what == "second name":  # a crash between the final name and the removal of this one
+        (tmp_path / "a.png").hardlink_to(path)
+    else:
+        path.unlink()
+        if what == "pipe":
+            os.mkfifo(path)
+        elif what == "link":
+            (tmp_path / "precious").write_bytes(LONG)
+            path.symlink_to(tmp_path / "precious")
+    before = files_in(tmp_path)
+    assert PartFile(tmp_path, "a").take_up(url) is None
+    assert files_in(tmp_path) == before
+    held.discard()
+
+
+@POSIX
+def test_a_note_is_never_written_or_read_through_a_link(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(the_note().encode())
+    left_behind(tmp_path)
+    (tmp_path / "a.part.part").unlink()
+    (tmp_path / "a.part.part").symlink_to(precious)
+    assert PartFile(tmp_path, "a").take_up(URL) is None
+    (tmp_path / "a.part").unlink()
+    left_behind(tmp_path)
+    assert precious.read_bytes() == the_note().encode()
+    assert not (tmp_path / "a.part.part").is_symlink()
+    (tmp_path / "a.part.part").unlink()
+    (tmp_path / "a.part.part").mkdir()
+    assert PartFile(tmp_path, "a").take_up(URL) is None
+    left_behind(tmp_path)  # cannot be noted, so it is not kept
+    assert not (tmp_path / "a.part").exists()
+
+
+def test_a_disk_without_room_for_the_note_costs_only_the_resumption(tmp_path: Path) -> None:
+    part = PartFile(tmp_path, "a")
+    (tmp_path / "a.part.part").mkdir()
+    part.open(the_note())
+    part.write(b"x")
+    assert part.settle("rename").read_bytes() == b"x"
+
+
+def test_old_leftovers_are_removed_and_others_are_not(tmp_path: Path) -> None:
+    left_behind(tmp_path)
+    busy = written(tmp_path, name="busy")
+    (tmp_path / "c.part").mkdir()
+    (tmp_path / "d.png").write_bytes(b"")
+    now = (tmp_path / "a.part").stat().st_mtime
+    remove_old_leftovers(tmp_path)
+    assert files_in(tmp_path).keys() == {"a.part", "a.part.part", "busy.part", "d.png"}
+    remove_old_leftovers(tmp_path, now=now + LEFTOVER_SECONDS + 60)
+    assert files_in(tmp_path).keys() == {"busy.part", "d.png"}
+    busy.discard()
+    remove_old_leftovers(tmp_path / "nowhere")
+
+
+def test_a_part_of_the_disk_is_never_taken(tmp_path: Path) -> None:
+    assert 0 <= free_bytes(tmp_path) < shutil.disk_usage(tmp_path).free

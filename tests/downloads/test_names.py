@@ -71,6 +71,8 @@ templates = st.sampled_from(
         "{id}{ext}",
         "COM{n}",
         "{model}{id}.png",
+        "{id}.png{ext}",
+        ".png",
         "{ext}{id}",
     ]
 )
@@ -156,6 +158,37 @@ def test_an_overlong_whole_is_cut_with_a_hash_of_the_whole() -> None:
 def test_an_extension_that_is_none_is_dropped() -> None:
     assert file_name("{id}{ext}", fields=fields("a", ext=".p/ng")) == "a"
     assert file_name("{id}{ext}", fields=fields("a", ext=".PNG")) == "a.png"
+
+
+@pytest.mark.parametrize(
+    ("template", "ext", "name"),
+    [
+        ("{id}.png", ".png", "a.png"),
+        ("{id}.png{ext}", ".png", "a.png"),
+        ("{id}.png", ".jpg", "a.jpg"),
+        ("{id}.png{ext}", ".mp4", "a.mp4"),
+        ("{id}.jpeg", ".jpg", "a.jpeg"),
+        ("{id}.JPEG{ext}", ".jpg", "a.JPEG"),
+        ("{id}.png", "", "a.png"),
+        ("{id}.png{ext}", ".bin", "a.png"),
+        ("{id}.final", ".png", "a.final"),
+        ("{id}.final{ext}", ".png", "a.final.png"),
+        ("{id}.tar{ext}", ".png", "a.tar.png"),
+        ("pic.png", ".jpg", "pic.jpg"),
+        ("{ext}{id}.png", ".jpg", "_jpga.jpg"),
+        (".png", ".jpg", "_png"),
+        ("{id}{ext}.png", ".jpg", "a.jpg.jpg"),
+        ("{ext}", ".jpg", "_jpg"),
+    ],
+)
+def test_a_template_with_its_own_extension_is_not_given_another(
+    template: str, ext: str, name: str
+) -> None:
+    assert file_name(template, fields=fields("a", ext=ext)) == name
+
+
+def test_a_number_goes_before_a_templates_own_extension() -> None:
+    assert file_name("{id}.png{ext}", fields=fields("a"), suffix="-2") == "a-2.png"
 
 
 def test_empty_becomes_an_underscore() -> None:

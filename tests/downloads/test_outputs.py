@@ -1,11 +1,26 @@
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
-from kinovi_async._downloads import DEFAULT_TEMPLATE, output_name, save_output, save_outputs
-from kinovi_async._errors import ConfigurationError, DownloadError
+from kinovi_async._downloads import (
+    DEFAULT_TEMPLATE,
+    fetch_outputs,
+    output_name,
+    save_output,
+    save_outputs,
+)
+from kinovi_async._errors import (
+    APIConnectionError,
+    ConfigurationError,
+    DownloadError,
+    KinoviError,
+    NotFoundError,
+)
 from kinovi_async._records import Output, TaskRecord, TaskStatus
 from tests.downloads.fakes import MP4, PNG, Answer, ScriptedOpener, files_in, is_empty, options, png
 
@@ -121,3 +136,147 @@ async def test_an_output_without_an_address_is_told(tmp_path: Path) -> None:
 async def test_a_record_without_outputs_has_no_files(tmp_path: Path) -> None:
     assert await save_outputs(ScriptedOpener(), record(), tmp_path, allow_private=False) == []
     assert is_empty(tmp_path)
+
+
+class Api:
+    """What answers recordInfo."""
+
+    def __init__(self, *answers: TaskRecord | KinoviError) -> None:
+        self._answers = list(answers)
+        self.asked: list[str] = []
+
+    async def get_task(self, task_id: str) -> TaskRecord:
+        await anyio.lowlevel.checkpoint()
+        self.asked.append(task_id)
+        answer = self._answers.pop(0)
+        if isinstance(answer, KinoviError):
+            raise answer
+        return answer
+
+
+def renewed(number: int) -> Output:
+    return Output(f"https://cdn.example/new/{number}.png", media_type="image/png")
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+async def test_an_ended_address_is_asked_for_anew_once(tmp_path: Path, status: int) -> None:
+    api = Api(record(renewed(1), renewed(2)))
+    opener = ScriptedOpener(Answer(status), png(PNG + b"1"), png(PNG + b"2"))
+    saved = await save_outputs(
+        opener,
+        record(picture(1), picture(2)),
+        tmp_path,
+        allow_private=False,
+        options=options(),
+        ask_again=api.get_task,
+    )
+    assert [file.path.name for file in saved] == ["task-1_1.png", "task-1_2.png"]
+    assert api.asked == ["task-1"]
+    # The second output's address is taken from the new record at once.
+    assert opener.asked[1:] == [renewed(1).url, renewed(2).url]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        record(renewed(1), renewed(2)),
+        record(picture(1), picture(2)),
+        record(renewed(1)),
+        record(),
+        NotFoundError("gone", status_code=404),
+        APIConnectionError("away"),
+    ],
+    ids=["new ones end too", "the same", "fewer", "none", "task is gone", "no answer"],
+)
+async def test_an_address_that_stays_ended_is_a_download_error_with_the_task(
+    tmp_path: Path, answer: TaskRecord | KinoviError
+) -> None:
+    api = Api(answer)
+    opener = ScriptedOpener(*[Answer(403) for _ in range(4)])
+    found = await fetch_outputs(
+        opener,
+        record(picture(1), picture(2)),
+        tmp_path,
+        allow_private=False,
+        options=options(),
+        ask_again=api.get_task,
+    )
+    errors = [each for each in found if isinstance(each, DownloadError)]
+    assert [(each.status_code, each.task_id) for each in errors] == [(403, "task-1")] * 2
+    assert api.asked == ["task-1"]
+    assert is_empty(tmp_path)
+
+
+async def test_an_address_nobody_answers_under_is_asked_for_anew_after_the_last_try(
+    tmp_path: Path,
+) -> None:
+    api = Api(record(renewed(1)))
+    opener = ScriptedOpener(*[APIConnectionError("refused") for _ in range(3)], png())
+    await save_outputs(
+        opener,
+        record(picture(1)),
+        tmp_path,
+        allow_private=False,
+        options=options(),
+        ask_again=api.get_task,
+    )
+    assert opener.asked == [picture(1).url] * 3 + [renewed(1).url]
+    assert files_in(tmp_path) == {"task-1_1.png": PNG}
+
+
+async def test_another_status_asks_for_no_new_address(tmp_path: Path) -> None:
+    api = Api()
+    found = await fetch_outputs(
+        ScriptedOpener(Answer(400)),
+        record(picture(1)),
+        tmp_path,
+        allow_private=False,
+        options=options(),
+        ask_again=api.get_task,
+    )
+    assert isinstance(found[0], DownloadError)
+    assert api.asked == []
+
+
+async def test_a_gate_bounds_the_files_of_all_calls_together(tmp_path: Path) -> None:
+    """Each answer waits until as many are open as may be, so more would be seen."""
+    opener = ScriptedOpener()
+    peak = 0
+
+    class Counting(ScriptedOpener):
+        def open(self, url: str, **how: object) -> AbstractAsyncContextManager[Answer]:
+            nonlocal peak
+            peak = max(peak, opener.open_count + 1)
+            return super().open(url, **how)  # type: ignore[arg-type]
+
+    opener = Counting(*[png() for _ in range(12)])
+    gate = anyio.Semaphore(3)
+
+    async def one(number: int) -> None:
+        await save_outputs(
+            opener,
+            record(*[picture(at) for at in range(4)], task_id=f"t{number}"),
+            tmp_path,
+            allow_private=False,
+            options=options(),
+            gate=gate,
+        )
+
+    async with anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(one, number)
+    assert len(files_in(tmp_path)) == 12
+    assert 1 < peak <= 3
+
+
+async def test_a_wrong_template_is_raised_plainly_from_beside_other_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        await save_outputs(
+            ScriptedOpener(),
+            record(picture(1), picture(2)),
+            tmp_path,
+            allow_private=False,
+            template="{nothing}",
+            options=options(),
+            gate=anyio.Semaphore(4),
+        )
