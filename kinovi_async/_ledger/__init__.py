@@ -7,6 +7,7 @@ import os
 from ._memory import MemoryLedger
 from ._protocol import (
     Ending,
+    Hinted,
     Intent,
     JobRow,
     JobState,
@@ -15,13 +16,16 @@ from ._protocol import (
     Ledger,
     NewJob,
     Permission,
+    Position,
     Resolution,
     Totals,
 )
+from ._rules import is_unsent
 from ._sqlite import SQLiteLedger
 
 __all__ = [
     "Ending",
+    "Hinted",
     "Intent",
     "JobRow",
     "JobState",
@@ -31,9 +35,11 @@ __all__ = [
     "MemoryLedger",
     "NewJob",
     "Permission",
+    "Position",
     "Resolution",
     "SQLiteLedger",
     "Totals",
+    "is_unsent",
     "open_ledger",
 ]
 

@@ -16,7 +16,8 @@ import sys
 from datetime import UTC, datetime
 from weakref import WeakSet
 
-from .._errors import LedgerError
+from .._crash_points import point
+from .._errors import LedgerError, LedgerInUseError
 
 if sys.platform == "win32":
     import msvcrt
@@ -49,8 +50,8 @@ class Lease:
         holder: What to tell a second one who asks.
 
     Raises:
-        LedgerError: another live process, or another object of this one, holds it; or the
-            file cannot be locked.
+        LedgerInUseError: another live process, or another object of this one, holds it.
+        LedgerError: the file cannot be locked.
     """
 
     def __init__(self, path: str, *, ledger: str, execution: str, holder: str) -> None:
@@ -65,21 +66,25 @@ class Lease:
             _try_lock(fd)
         except OSError as error:
             busy = isinstance(error, (BlockingIOError, PermissionError))
-            reason = (
-                f"is in use by {_describe(fd)}" if busy else f"cannot be locked: {error.strerror}"
-            )
+            holder = _describe(fd)
             os.close(fd)
-            raise LedgerError(f"the ledger {ledger} {reason}") from None
+            if busy:
+                raise LedgerInUseError(f"the ledger {ledger} is in use by {holder}") from None
+            message = f"the ledger {ledger} cannot be locked: {error.strerror}"
+            raise LedgerError(message) from None
         self._fd = fd
         _held.add(self)
+        point("lease: locked")
         with contextlib.suppress(OSError):  # a full disk: the lock itself is held
             _write(fd, {"pid": os.getpid(), "host": socket.gethostname(), "holder": holder})
+        point("lease: holder written")
 
     def release(self) -> None:
         """Gives it back. Idempotent."""
         if self._fd is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, 0)
+            point("lease: holder erased")
             self.drop()
 
     def drop(self) -> None:

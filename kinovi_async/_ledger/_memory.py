@@ -19,15 +19,17 @@ import anyio.lowlevel
 from .._errors import LedgerError
 from . import _rules
 from ._json import plain
+from ._memory_hints import Hints
 from ._money import Book
+from ._protocol import JobState
 
 if TYPE_CHECKING:
     from .._outcomes import AttemptResult, OutcomeStatus
     from ._protocol import (
         Ending,
+        Hinted,
         Intent,
         JobRow,
-        JobState,
         JsonValue,
         NewJob,
         Resolution,
@@ -81,6 +83,7 @@ class MemoryLedger:
         self._oldest_ended: deque[int] = deque()
         self._book = Book()
         self._values: dict[str, JsonValue] = {}
+        self._hints = Hints()
         self._lease: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
@@ -234,6 +237,25 @@ class MemoryLedger:
         await anyio.lowlevel.checkpoint()
         page = islice(self._ended_order.after(after), max(limit, 0))
         return [self._jobs[self._ended_keys[number]] for number in page]
+
+    async def position(self) -> None:
+        """See `Ledger.position`: nobody else can write in this process's memory."""
+        await anyio.lowlevel.checkpoint()
+
+    async def hint(self, key: str, attempt: int, task_id: str) -> None:
+        """See `Ledger.hint`."""
+        await anyio.lowlevel.checkpoint()
+        self._hints.add(key, attempt, task_id)
+
+    async def hints(self, *, after: int = 0, limit: int = 1000) -> list[Hinted]:
+        """See `Ledger.hints`."""
+        await anyio.lowlevel.checkpoint()
+        found = (hint for hint in self._hints.after(after) if self._may_tell(hint))
+        return list(islice(found, max(limit, 0)))
+
+    def _may_tell(self, hint: Hinted) -> bool:
+        row = self._jobs.get(hint.key)
+        return row is not None and not (row.state is JobState.ENDED and row.task_id == hint.task_id)
 
     async def totals(self) -> Totals:
         """See `Ledger.totals`."""

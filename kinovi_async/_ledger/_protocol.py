@@ -136,6 +136,29 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """How far the book has come: whoever knows an earlier one knows what to read."""
+
+    entered: int = 0
+    """The largest `number` ever given to a job."""
+    ended: int = 0
+    """The largest `ended_number` ever given to a job."""
+    hinted: int = 0
+    """The largest number ever given to a hint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """What a webhook told: a submission of the job has probably become this task."""
+
+    number: int
+    """Order of arrival, from 1; the same told again gets a new one."""
+    key: str
+    attempt: int
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """The money side of the book, in credits."""
 
@@ -165,10 +188,13 @@ class Ledger(Protocol):
     async def acquire_lease(self, execution: str, holder: str) -> None:
         """Becomes the one that runs the jobs.
 
-        The lease ends with the process, however it dies.
+        The lease ends with the process, however it dies, and at no other time: one
+        that is merely stopped keeps it.
 
         Raises:
-            LedgerError: another live process holds it; the message names that holder.
+            LedgerInUseError: another live process holds it, by an object of its own; the
+                message names that holder. It may be asked again and again.
+            LedgerError: another user of this very object holds it, or it cannot be had.
         """
 
     async def release_lease(self) -> None:
@@ -228,10 +254,12 @@ class Ledger(Protocol):
     async def send_again(
         self, key: str, execution: str, *, result: AttemptResult, detail: str
     ) -> None:
-        """`sending -> queued` after NOT_SENT or SERVER_ERROR; the attempt is kept.
+        """`sending -> queued` after NOT_SENT, SERVER_ERROR or AMBIGUOUS; the attempt is kept.
 
-        NOT_SENT releases the reservation; SERVER_ERROR moves it to `exposed`, because
-        nothing says that the failed attempt was not charged.
+        NOT_SENT releases the reservation; the others move it to `exposed`, because
+        nothing says that the failed attempt was not charged. AMBIGUOUS only where the
+        user's policy sends again after an unclear answer; the kept attempts count how
+        often that was done.
         """
 
     async def accepted(self, key: str, execution: str, task_id: str, *, at: float) -> None:
@@ -298,6 +326,28 @@ class Ledger(Protocol):
 
     async def ended_rows(self, *, after: int = 0, limit: int = 1000) -> list[JobRow]:
         """Ended jobs in order of ending, with `ended_number > after`."""
+
+    async def position(self) -> Position | None:
+        """How far the book has come, in one consistent reading; None: only this object writes.
+
+        Asked a few times a second by everyone who works with the ledger, so it must cost
+        next to nothing. A number is seen here only when its row can be read too, and
+        no smaller number can turn up later.
+        """
+
+    async def hint(self, key: str, attempt: int, task_id: str) -> None:
+        """Keeps what a webhook told, durably, for whoever runs the jobs: it proves nothing.
+
+        The same told again is one hint, with a new number. Bounded: one submission has
+        the latest 4 task ids, the ledger the latest 10,000 hints.
+        """
+
+    async def hints(self, *, after: int = 0, limit: int = 1000) -> list[Hinted]:
+        """Hints in order of arrival, with `number > after`.
+
+        Only those that may still tell something: not of jobs that are unknown, nor of jobs
+        that ended with that very task.
+        """
 
     async def totals(self) -> Totals:
         """The money side of the book."""

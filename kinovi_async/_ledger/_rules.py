@@ -111,7 +111,7 @@ def _enter(
         )
     again = row.status in takes or (replace_unsent and row.status is OutcomeStatus.CANCELLED)
     same = row.body_hash == job_hash
-    if again or (replace_unsent and not same and _is_unsent(row)):
+    if again or (replace_unsent and not same and is_unsent(row)):
         return replace(
             _queued_again(row, number),
             body=job.body,
@@ -129,7 +129,7 @@ def _enter(
     )
 
 
-def _is_unsent(row: JobRow) -> bool:
+def is_unsent(row: JobRow) -> bool:
     """Whether no submission of the present request can have reached the server.
 
     Attempts before the last rerun belong to a request that was settled then.
@@ -210,7 +210,7 @@ def send_again(
 ) -> JobRow:
     """The row after an attempt that may be followed by another one."""
     row = _sending(row, key, execution)
-    if result is AttemptResult.SERVER_ERROR:
+    if result in {AttemptResult.SERVER_ERROR, AttemptResult.AMBIGUOUS}:
         exposed = EXACT.add(row.exposed, row.reserved)
     elif result is AttemptResult.NOT_SENT:
         exposed = row.exposed
@@ -303,7 +303,9 @@ def resolve(
             _reopened(row, number, JobState.ACCEPTED),
             task_id=clean_text(task_id or ""),
             accepted_at=at,
-            attempts=_cleared_up(row.attempts, AttemptResult.ACCEPTED),
+            attempts=_cleared_up(
+                row.attempts, AttemptResult.ACCEPTED, f"resolved: it became task {task_id}"
+            ),
         )
     return replace(
         row,
@@ -314,14 +316,18 @@ def resolve(
         credits=Decimal(0),
         ended_at=at,
         ended_number=book.last_ended + 1,
-        attempts=_cleared_up(row.attempts, AttemptResult.NOT_SENT),
+        attempts=_cleared_up(row.attempts, AttemptResult.NOT_SENT, "resolved: not created"),
     )
 
 
-def _cleared_up(attempts: tuple[Attempt, ...], result: AttemptResult) -> tuple[Attempt, ...]:
+def _cleared_up(
+    attempts: tuple[Attempt, ...], result: AttemptResult, told: str
+) -> tuple[Attempt, ...]:
+    """The attempts with what became known of the last one, beside why it was unclear."""
     if not attempts or attempts[-1].result not in _UNCLEAR:
         return attempts
-    return (*attempts[:-1], replace(attempts[-1], result=result))
+    detail = attempts[-1].detail
+    return _with_result(attempts, result, f"{detail}; {told}" if detail else told)
 
 
 def end(row: JobRow | None, ending: Ending, ended_number: int) -> JobRow | None:
@@ -338,8 +344,14 @@ def end(row: JobRow | None, ending: Ending, ended_number: int) -> JobRow | None:
     what = f"the ending of job {row.key!r}"
     record = optional_object(ending.record, what)
     reserved, credits_ = _settled(row, ending)
+    exposed = row.exposed
+    if ending.status is OutcomeStatus.AMBIGUOUS and ending.attempt_result is AttemptResult.REJECTED:
+        # The last submission cost nothing; what stays reserved is for the unclear one before it.
+        reserved = min(reserved, exposed)
+        exposed = EXACT.subtract(exposed, reserved)
     return replace(
         row,
+        exposed=exposed,
         state=JobState.ENDED,
         status=ending.status,
         record=row.record if record is None else record,

@@ -16,22 +16,25 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal, DecimalException
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 
-from .._errors import LedgerError
+from .._crash_points import point
+from .._errors import LedgerError, LedgerInUseError
 from .._shield import finish
-from . import _rules, _sqlite_file, _sqlite_rows
+from . import _rules, _sqlite_file, _sqlite_hints, _sqlite_rows
 from ._json import plain
 from ._lease import Lease
+from ._protocol import Position
 
 if TYPE_CHECKING:
     from .._outcomes import AttemptResult, OutcomeStatus
     from ._money import Book
     from ._protocol import (
         Ending,
+        Hinted,
         Intent,
         JobRow,
         JobState,
@@ -60,12 +63,16 @@ class SQLiteLedger:
             lie, while it is open, `-wal` and `-shm`, and for the lease `.lock`.
     """
 
+    _factory: ClassVar[type[sqlite3.Connection]] = sqlite3.Connection
+    """What its connections are; a test takes some whose statements fail."""
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.realpath(path)
         """Absolute, so that a later change of directory does not matter."""
         self._connection: sqlite3.Connection | None = None
         self._pid: int | None = None
         self._lease: Lease | None = None
+        self._is_checked = False
         self._turn: anyio.CapacityLimiter | None = None
         # Should the object be used from event loops in two threads after all.
         self._mutex = threading.Lock()
@@ -79,8 +86,9 @@ class SQLiteLedger:
 
         def work() -> None:
             if self._connection is None:
-                self._connection = _sqlite_file.connect(Path(self.path))
+                self._connection = _sqlite_file.connect(Path(self.path), self._factory)
                 self._pid = os.getpid()
+                self._is_checked = False
 
         await self._run("open", work)
 
@@ -90,6 +98,7 @@ class SQLiteLedger:
         def work() -> None:
             self._release()
             connection, self._connection = self._connection, None
+            point("ledger: before close")
             if connection is not None:
                 connection.close()
 
@@ -99,19 +108,29 @@ class SQLiteLedger:
     async def acquire_lease(self, execution: str, holder: str) -> None:
         """See `Ledger.acquire_lease`; an execution that holds it already keeps it.
 
-        Also reads the whole file, so that no run starts on a damaged ledger.
+        The first time it also reads the whole file, so that no run starts on a damaged
+        ledger.
         """
 
         def work() -> None:
             connection = self._opened()
             if self._lease is not None and self._lease.execution == execution:
                 return
-            lease = Lease(f"{self.path}.lock", ledger=self.path, execution=execution, holder=holder)
             try:
-                _sqlite_file.check_whole(connection, Path(self.path))
+                lease = Lease(
+                    f"{self.path}.lock", ledger=self.path, execution=execution, holder=holder
+                )
+            except LedgerInUseError as error:
+                if self._lease is not None:  # by this object: nobody could take turns with it
+                    raise LedgerError(error.message) from None
+                raise
+            try:
+                if not self._is_checked:
+                    _sqlite_file.check_whole(connection, Path(self.path))
             except BaseException:
                 lease.release()
                 raise
+            self._is_checked = True
             self._lease = lease
 
         await self._run("take the lease of", work)
@@ -254,6 +273,33 @@ class SQLiteLedger:
 
         return await self._run("read", work)
 
+    async def position(self) -> Position:
+        """See `Ledger.position`."""
+
+        def work() -> Position:
+            book = _sqlite_rows.read_book(self._opened())
+            hinted = _sqlite_hints.last_hint(self._opened())
+            return Position(entered=book.last_number, ended=book.last_ended, hinted=hinted)
+
+        return await self._run("read", work)
+
+    async def hint(self, key: str, attempt: int, task_id: str) -> None:
+        """See `Ledger.hint`."""
+
+        def work() -> None:
+            with self._writing() as (connection, _):
+                _sqlite_hints.add_hint(connection, key, attempt, task_id)
+
+        await self._run(f"keep a hint about job {key!r} in", work)
+
+    async def hints(self, *, after: int = 0, limit: int = 1000) -> list[Hinted]:
+        """See `Ledger.hints`."""
+
+        def work() -> list[Hinted]:
+            return _sqlite_hints.select_hints(self._opened(), after, max(limit, 0))
+
+        return await self._run("read", work)
+
     async def totals(self) -> Totals:
         """See `Ledger.totals`."""
         return await self._run("read", lambda: _sqlite_rows.read_book(self._opened()).totals)
@@ -316,7 +362,9 @@ class SQLiteLedger:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection, _sqlite_rows.read_book(connection)
+            point("ledger: before commit")
             connection.execute("COMMIT")
+            point("ledger: after commit")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")

@@ -15,13 +15,26 @@ import stat
 from pathlib import Path
 from uuid import uuid4
 
+from .._crash_points import point
 from .._errors import LedgerError
+from .._leftovers import remove_leftovers
+from ._money import Book
+from ._sqlite_hints import SCHEMA as _HINTS
+from ._sqlite_rows import write_book
+from ._sqlite_upgrade import upgrade
+from ._sqlite_wal import is_damaged
 
 APPLICATION_ID = 0x4B6E7669
 """`Knvi`, in the header of the file."""
-VERSION = 1
+VERSION = 2
+"""A file of format 1 is brought to it when it is opened."""
 
 _BUSY_TIMEOUT = 30.0  # seconds; other processes hold the lock for one short transaction
+_LONGEST_LOG = 32 << 20
+"""Bytes of a log that is looked through at opening, in half a second; SQLite begins a new
+one after 4 MB, unless somebody reads without end."""
+
+_READINGS = 3
 
 _SCHEMA = """
 BEGIN;
@@ -50,6 +63,7 @@ CREATE TABLE jobs (
     accepted_at REAL,
     ended_at REAL,
     ended_number INTEGER UNIQUE,
+    checksum INTEGER NOT NULL,
     CHECK ((state = 'ended') = (status IS NOT NULL)),
     CHECK ((state = 'ended') = (ended_number IS NOT NULL))
 );
@@ -60,15 +74,17 @@ CREATE TABLE book (
     reserved TEXT NOT NULL,
     exposed TEXT NOT NULL,
     last_number INTEGER NOT NULL,
-    last_ended INTEGER NOT NULL
+    last_ended INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
 );
-INSERT INTO book VALUES (1, '0', '0', '0', 0, 0);
 CREATE TABLE remembered (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 COMMIT;
 """
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(
+    path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection
+) -> sqlite3.Connection:
     """Opens the ledger at `path`, making a new one when nothing is there.
 
     Raises:
@@ -76,8 +92,9 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error, OSError: it cannot be opened.
     """
     if not _is_there(path):
-        _create(path)
-    connection = _open(path)
+        _create(path, factory)
+    _check_log(path)
+    connection = _open(path, factory)
     try:
         _check(connection, path)
         # NORMAL may lose the last commits when the power fails, and with them an intent.
@@ -90,7 +107,11 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def check_whole(connection: sqlite3.Connection, path: Path) -> None:
-    """Reads the whole file and raises `LedgerError` when it is damaged."""
+    """Reads the whole file and raises `LedgerError` when it is damaged.
+
+    Also removes what processes left behind that died while they made the ledger.
+    """
+    remove_leftovers(path, f"{path.name}.new-")
     (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if finding != "ok":
         raise LedgerError(f"the ledger {path} is damaged: {finding}")
@@ -110,7 +131,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, factory: type[sqlite3.Connection]) -> sqlite3.Connection:
     # mode=rw: SQLite itself must not create anything.
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw",
@@ -118,6 +139,7 @@ def _open(path: Path) -> sqlite3.Connection:
         timeout=_BUSY_TIMEOUT,
         isolation_level=None,
         check_same_thread=False,
+        factory=factory,
     )
     connection.row_factory = sqlite3.Row
     return connection
@@ -133,7 +155,9 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise LedgerError(f"{path} is not a ledger, or it is damaged: {error}") from None
     if application != APPLICATION_ID:
         raise LedgerError(f"{path} is not a ledger: it is another program's SQLite file")
-    if version != VERSION:
+    if version == 1:
+        upgrade(connection, VERSION)
+    elif version != VERSION:
         relation = "a newer" if version > VERSION else "an unknown"
         raise LedgerError(
             f"the ledger {path} was made by {relation} version of kinovi-async"
@@ -141,20 +165,48 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _create(path: Path) -> None:
+def _check_log(path: Path) -> None:
+    """Refuses a log of which SQLite would silently drop what was committed.
+
+    Before SQLite sees it: closing the file again would remove the log. It is read without
+    a lock, so a process that begins it anew meanwhile could make it look damaged, once.
+    """
+    log = Path(f"{path}-wal")
+    before: bytes | None = None
+    for _ in range(_READINGS):
+        try:
+            content = log.read_bytes() if log.stat().st_size <= _LONGEST_LOG else b""
+        except FileNotFoundError:
+            return
+        if content == before:
+            break  # it is so, and nobody writes it
+        if not is_damaged(content):
+            return
+        before = content
+    raise LedgerError(
+        f"the ledger {path} is damaged: jobs in {log.name} can no longer be read. Nothing was "
+        "changed; put back a copy of both files, or keep them and begin another ledger"
+    )
+
+
+def _create(path: Path, factory: type[sqlite3.Connection]) -> None:
     if Path(f"{path}-wal").exists() and not path.exists():
         # SQLite would replay what belongs to the lost file into the new one.
         raise LedgerError(f"the ledger {path} is gone but {path}-wal is there; put both back")
-    building = Path(f"{path}.new-{uuid4().hex}")
+    building = Path(f"{path}.new-{os.getpid()}.{uuid4().hex}")
     os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
-        with contextlib.closing(_open(building)) as connection:
+        with contextlib.closing(_open(building, factory)) as connection:
             connection.executescript(_SCHEMA)
+            connection.execute(_HINTS)
+            write_book(connection, Book())
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
             # WAL is kept in the file: switching later could collide with another process.
             connection.execute("PRAGMA journal_mode = WAL")
+        point("ledger: new one built")
         _publish(building, path)
+        point("ledger: new one has its name")
     finally:
         for rest in ("", "-wal", "-shm", "-journal"):
             Path(f"{building}{rest}").unlink(missing_ok=True)

@@ -1,9 +1,14 @@
-"""How a job is written into the columns of a SQLite ledger, and read back."""
+"""How a job is written into the columns of a SQLite ledger, and read back.
+
+Each row carries a checksum of its other columns: SQLite finds damage to the structure of
+its file, not to a digit in it, and a damaged request would be paid for as it stands.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, cast
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 _COLUMNS = (
     "number", "key", "body", "body_hash", '"group"', "priority", "meta", "state", "execution",
     "status", "task_id", "attempts", "record", "error", "reserved", "exposed", "credits", "files",
-    "download_error", "created_at", "accepted_at", "ended_at", "ended_number",
+    "download_error", "created_at", "accepted_at", "ended_at", "ended_number", "checksum",
 )  # fmt: skip
 # S608: every statement is made of constants; values are always bound.
 _NAMES = ", ".join(_COLUMNS)
@@ -75,9 +80,12 @@ def select_ended(connection: sqlite3.Connection, after: int, limit: int) -> list
 
 def read_book(connection: sqlite3.Connection) -> Book:
     """Totals and counters."""
-    spent, reserved, exposed, last_number, last_ended = connection.execute(
-        "SELECT spent, reserved, exposed, last_number, last_ended FROM book"
+    *values, told = connection.execute(
+        "SELECT spent, reserved, exposed, last_number, last_ended, checksum FROM book"
     ).fetchone()
+    if _checksum(values) != told:
+        raise LedgerError("the totals in the ledger are damaged")
+    spent, reserved, exposed, last_number, last_ended = values
     totals = Totals(Decimal(spent), Decimal(reserved), Decimal(exposed))
     return Book(totals, last_number, last_ended)
 
@@ -85,20 +93,55 @@ def read_book(connection: sqlite3.Connection) -> Book:
 def write_book(connection: sqlite3.Connection, book: Book) -> None:
     """Totals and counters."""
     totals = book.totals
+    values = (
+        str(totals.spent),
+        str(totals.reserved),
+        str(totals.exposed),
+        book.last_number,
+        book.last_ended,
+    )
     connection.execute(
-        "UPDATE book SET spent = ?, reserved = ?, exposed = ?, last_number = ?, last_ended = ?",
-        (
-            str(totals.spent),
-            str(totals.reserved),
-            str(totals.exposed),
-            book.last_number,
-            book.last_ended,
-        ),
+        "INSERT OR REPLACE INTO book VALUES (1, ?, ?, ?, ?, ?, ?)", (*values, _checksum(values))
     )
 
 
+def add_checksums(connection: sqlite3.Connection) -> None:
+    """Gives a ledger of format 1 what it lacks; nothing if it has checksums."""
+    for table in ("jobs", "book"):
+        columns = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
+        if "checksum" in columns:
+            return
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
+    last = 0
+    plain = ", ".join(_COLUMNS[:-1])
+    while page := connection.execute(
+        f"SELECT {plain} FROM jobs WHERE number > ? ORDER BY number LIMIT 1000",  # noqa: S608
+        (last,),
+    ).fetchall():
+        connection.executemany(
+            "UPDATE jobs SET checksum = ? WHERE number = ?",
+            [(_checksum(tuple(row)), row[0]) for row in page],
+        )
+        last = page[-1][0]
+    (totals,) = connection.execute(
+        "SELECT spent, reserved, exposed, last_number, last_ended FROM book"
+    ).fetchall()
+    connection.execute("UPDATE book SET checksum = ?", (_checksum(tuple(totals)),))
+
+
+def _checksum(values: Sequence[object]) -> int:
+    # SQLite keeps numbers in the form it likes best, and NaN as NULL.
+    plain = [
+        (float(value) + 0.0 if value == value else None)  # noqa: PLR0124 - how NaN is told
+        if isinstance(value, int | float)
+        else value
+        for value in values
+    ]
+    return zlib.crc32(json.dumps(plain, default=repr).encode())
+
+
 def _columns(row: JobRow) -> tuple[object, ...]:
-    return (
+    values = (
         row.number,
         row.key,
         json.dumps(row.body),
@@ -123,9 +166,13 @@ def _columns(row: JobRow) -> tuple[object, ...]:
         row.ended_at,
         row.ended_number,
     )
+    return (*values, _checksum(values))
 
 
 def _read(found: sqlite3.Row) -> JobRow:
+    *values, told = found
+    if _checksum(values) != told:
+        raise LedgerError(f"the ledger's entry of job {found['key']!r} is damaged")
     try:
         return JobRow(
             key=found["key"],

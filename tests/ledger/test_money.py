@@ -77,10 +77,13 @@ async def test_a_refused_and_an_unsent_submission_release_the_reservation(
     assert await ledger.totals() == NOTHING
 
 
-async def test_a_server_error_moves_the_reservation_to_what_is_exposed(ledger: Ledger) -> None:
+@pytest.mark.parametrize("result", [AttemptResult.SERVER_ERROR, AttemptResult.AMBIGUOUS])
+async def test_an_unclear_attempt_moves_the_reservation_to_what_is_exposed(
+    ledger: Ledger, result: AttemptResult
+) -> None:
     for attempt in range(1, 3):
         await sending(ledger, reserve=4)
-        await ledger.send_again("cat-1", RUN, result=AttemptResult.SERVER_ERROR, detail="500")
+        await ledger.send_again("cat-1", RUN, result=result, detail="500")
         assert await ledger.totals() == totals(exposed=4 * attempt)
     await accepted(ledger, reserve=4)
     assert await ledger.totals() == totals(reserved=4, exposed=8)

@@ -74,7 +74,9 @@ async def test_a_refusal_leaves_no_trace(ledger: Ledger) -> None:
     assert (await ledger.intent("cat-1", OTHER_RUN, at=5.0)).attempt == 1
 
 
-@pytest.mark.parametrize("result", [AttemptResult.NOT_SENT, AttemptResult.SERVER_ERROR])
+@pytest.mark.parametrize(
+    "result", [AttemptResult.NOT_SENT, AttemptResult.SERVER_ERROR, AttemptResult.AMBIGUOUS]
+)
 async def test_an_attempt_that_may_be_repeated_is_kept(
     ledger: Ledger, result: AttemptResult
 ) -> None:
@@ -86,9 +88,7 @@ async def test_an_attempt_that_may_be_repeated_is_kept(
     assert (await ledger.intent("cat-1", RUN, at=5.0)).attempt == 2
 
 
-@pytest.mark.parametrize(
-    "result", [AttemptResult.ACCEPTED, AttemptResult.REJECTED, AttemptResult.AMBIGUOUS]
-)
+@pytest.mark.parametrize("result", [AttemptResult.ACCEPTED, AttemptResult.REJECTED])
 async def test_nothing_is_sent_again_after_any_other_result(
     ledger: Ledger, result: AttemptResult
 ) -> None:

@@ -193,7 +193,7 @@ async def test_a_pipe_is_refused_without_waiting_for_its_writer(path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("version", "word"), [(2, "a newer"), (0, "an unknown"), (-1, "an unknown")]
+    ("version", "word"), [(3, "a newer"), (0, "an unknown"), (-1, "an unknown")]
 )
 async def test_another_version_is_refused_and_left_alone(
     whole: Path, version: int, word: str
