@@ -12,14 +12,17 @@ from collections.abc import (
     Sized,
 )
 from contextlib import asynccontextmanager
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import anyio
 
 from ._account import Job, Lane
 from ._errors import InvalidRequestError, JobCancelledError, KinoviError, LedgerError
 from ._outcomes import Outcome, OutcomeStatus
-from ._requests import Request, as_request
+from ._requests import as_request
+
+if TYPE_CHECKING:
+    from ._requests import Request
 
 __all__ = ["BatchItem", "BatchSource", "OutcomeStream", "run_stream"]
 
@@ -124,7 +127,7 @@ class _Feeder:
         index, self._index = self._index, self._index + 1
         key, given = item if isinstance(item, tuple) else (None, item)
         try:
-            request = as_request(given)
+            request = as_request(given, api_generation=self._lane.account.api_generation)
         except InvalidRequestError as error:
             self._stream.put(_refused(key, index, None, error))
             return True

@@ -16,10 +16,11 @@ from ._errors import (
     PermissionDeniedError,
     WaitTimeoutError,
 )
+from ._outcomes import AttemptResult
 from ._policy import SubmitPolicy
 from ._records import TaskRecord
 from ._shield import finish
-from ._transport import Accepted, NotSent, ServerFailed, SubmitResult
+from ._transport import Accepted, Ambiguous, NotSent, ServerFailed, SubmitResult, resubmission
 
 if TYPE_CHECKING:
     from ._transport import HttpTransport
@@ -38,26 +39,31 @@ async def create_task(
     transport: HttpTransport, body: bytes, *, policy: SubmitPolicy, rng: Random
 ) -> str:
     """Submits until accepted, or raises what came instead; see `AsyncKinovi.create_task`."""
-    unsent = failed = 0
+    earlier: list[AttemptResult] = []
     while True:
-        result = await _submit(transport, body)
+        result = await _submit(transport, body, len(earlier) + 1)
         if isinstance(result, Accepted):
             return result.task_id
+        unsent = earlier.count(AttemptResult.NOT_SENT)
+        booked = None
         if isinstance(result, NotSent) and result.retryable and unsent < transport.max_retries:
-            unsent += 1
-        elif isinstance(result, ServerFailed) and failed < policy.max_server_error_resubmits:
-            failed += 1
-        else:
+            booked = AttemptResult.NOT_SENT
+        elif isinstance(result, ServerFailed | Ambiguous):
+            booked = resubmission(result, earlier, policy)
+        if booked is None:
             raise result.error
-        longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (unsent + failed))
+        if booked is AttemptResult.AMBIGUOUS:
+            _log.warning("a request is sent again, though it may have been accepted")
+        earlier.append(booked)
+        longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** len(earlier))
         await anyio.sleep(longest * rng.uniform(0.5, 1.0))
 
 
-async def _submit(transport: HttpTransport, body: bytes) -> SubmitResult:
+async def _submit(transport: HttpTransport, body: bytes, attempt: int) -> SubmitResult:
     results: list[SubmitResult] = []
 
     async def submit() -> SubmitResult:
-        results.append(await transport.submit(body))
+        results.append(await transport.submit(body, attempt=attempt))
         return results[0]
 
     try:

@@ -12,37 +12,49 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from os import PathLike
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from ._account import Account, Book, Job, Lane, LaneOptions, default_max_wait, failure_of
+from ._account import Account, Book, Job, Lane, LaneOptions, default_max_wait, failure_of, new_book
 from ._batch import BatchSource, OutcomeStream, run_stream
 from ._calls import create_task, wait_for_task
+from ._client_uploads import ClientUploads
 from ._errors import ConfigurationError
 from ._ledger import Ledger, MemoryLedger, open_ledger
 from ._logs import configure_logging
 from ._options import (
     check_bound,
     check_interval,
+    check_receiver,
     check_retries,
     check_task_id,
+    interval_from_environment,
     is_path,
     to_credits,
 )
 from ._outcomes import RERUNNABLE, Outcome
 from ._policy import SubmitPolicy
 from ._records import Output, TaskRecord, TaskStatus
-from ._requests import Request, as_request, encode_body, with_callback
+from ._requests import (
+    SEED,
+    ApiGeneration,
+    as_request,
+    check_generation,
+    is_request,
+)
 from ._secrets import ApiKey, find_key
+from ._shield import finish
 from ._transport import HttpTransport, check_base_url
 
 if TYPE_CHECKING:
     import httpx
 
     from ._events import EventHandler
+    from ._requests import Request
+    from .webhooks import WebhookReceiver
 
 __all__ = ["AsyncKinovi"]
 
@@ -51,6 +63,9 @@ DEFAULT_BASE_URL = "https://kinovi.ai/api/v1"
 DEFAULT_POLL_INTERVAL = (3.0, 5.0)
 # Seconds for one HTTP exchange that costs nothing.
 DEFAULT_TIMEOUT = 30.0
+# Files fetched at a time: a line is full with a few streams, and small pictures wait for
+# answers most of the time.
+DOWNLOADS_AT_ONCE = 8
 
 
 @dataclass(slots=True)
@@ -61,10 +76,11 @@ class _Shared:
     account: Account
     book: Book
     groups: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    downloads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(DOWNLOADS_AT_ONCE))
     closed: bool = False
 
 
-class AsyncKinovi:
+class AsyncKinovi(ClientUploads):
     """The client. It owns no background task: every waiting call drives its own jobs.
 
     Use it in `async with`, or call `aclose()`. One client belongs to one event loop.
@@ -80,13 +96,19 @@ class AsyncKinovi:
             it provably never left.
         default_headers: Sent with every request to the API.
         http_client: An `httpx.AsyncClient`, or an `httpx2.AsyncClient`, to send through.
-            It is not closed by us.
-        poll_interval: Seconds between two polls of one task, lowest and highest. The
-            scheduler's other waits are multiples of the lowest.
+            It is not closed by us, and its transport must not repeat POSTs by itself.
+        poll_interval: Seconds between two polls of one task, lowest and highest; when it is
+            left out, `KINOVI_POLL_INTERVAL` (`LOW,HIGH`), else 3 to 5. The scheduler's
+            other waits are multiples of the lowest.
         max_in_flight: Upper bound of running tasks; None learns the account's limit.
         ledger: A path (SQLite) or a Ledger that keeps the jobs of `generate`, batches
             and schedulers; None keeps them in memory.
         submit_policy: Whether an unclear submission may be sent again.
+        webhooks: A `kinovi_async.webhooks.WebhookReceiver`: every job's webhook goes there
+            and ends its wait at once, unless the request has a `callback_url` of its own.
+        api_generation: In whose names, types and ranges requests go out, and by whose
+            prices they are counted: "seed", the API's first published documents, or
+            "2026-09". A model that only one of them knows uses that one.
 
     Raises:
         ConfigurationError: the key is missing or malformed, or an option is wrong.
@@ -105,6 +127,8 @@ class AsyncKinovi:
         max_in_flight: int | None = None,
         ledger: str | PathLike[str] | Ledger | None = None,
         submit_policy: SubmitPolicy | None = None,
+        webhooks: WebhookReceiver | None = None,
+        api_generation: ApiGeneration = SEED,
     ) -> None:
         configure_logging()
         key = find_key(api_key)
@@ -120,12 +144,17 @@ class AsyncKinovi:
             "max_in_flight": max_in_flight,
             "ledger": ledger,
             "submit_policy": submit_policy,
+            "webhooks": webhooks,
+            "api_generation": check_generation(api_generation),
         }
         self._base_url = check_base_url(
             base_url or os.environ.get("KINOVI_BASE_URL") or DEFAULT_BASE_URL
         )
+        if poll_interval is DEFAULT_POLL_INTERVAL:  # none was given, in whatever words
+            poll_interval = interval_from_environment(DEFAULT_POLL_INTERVAL)
         self._poll_interval = check_interval(poll_interval)
         self._policy = submit_policy or SubmitPolicy()
+        self._webhooks = check_receiver(webhooks, self._policy)
         self._is_view = False
         self._closed = False
         transport = HttpTransport(
@@ -136,21 +165,25 @@ class AsyncKinovi:
             default_headers=default_headers,
             http_client=http_client,
             policy=self._policy,
+            wall=self._wall,
         )
         account = Account(
             transport,
+            api_generation=api_generation,
             name=f"account {key.account} at {self._base_url}",
             poll_interval=self._poll_interval,
             max_in_flight=check_bound(max_in_flight),
             policy=self._policy,
-            wall=time.time,
-            rng=SystemRandom(),
+            wall=self._wall,
+            rng=self._new_random(),
         )
-        book = Book(
+        self._let_upload(account, transport)
+        book = new_book(
+            account,
             # Bounded, so that a batch of any length fits; what is forgotten has ended.
             MemoryLedger(keep_ended=1000) if ledger is None else open_ledger(ledger),
+            webhooks,
             durable=ledger is not None,
-            wall=time.time,
             owned=is_path(ledger),
         )
         self._shared = _Shared(transport, account, book)
@@ -161,8 +194,15 @@ class AsyncKinovi:
         return f"<AsyncKinovi {self._base_url} {state}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        msg = "a client cannot be pickled: it holds the key and a connection"
-        raise TypeError(msg)
+        raise TypeError("a client cannot be pickled: it holds the key and a connection")
+
+    def _wall(self) -> float:
+        # A method, and the next one too, for the simulation of tests/simulation: its client is
+        # a subclass with another clock and seeded chance.
+        return time.time()
+
+    def _new_random(self) -> Random:
+        return SystemRandom()
 
     # -- life ------------------------------------------------------------------------
 
@@ -190,9 +230,16 @@ class AsyncKinovi:
             return
         self._shared.closed = True
         self._account.close(ConfigurationError("the client was closed"))
+
+        async def work() -> None:
+            try:
+                await self._transport.aclose()
+            finally:
+                await self._shared.book.aclose()
+
+        # Cut off by a native cancellation, it would keep the lease until the process ends.
         with anyio.CancelScope(shield=True):
-            await self._transport.aclose()
-            await self._shared.book.aclose()
+            await finish(work, grace=math.inf)
 
     close = aclose
 
@@ -202,9 +249,7 @@ class AsyncKinovi:
         return self._closed or self._shared.closed
 
     def _check_open(self) -> None:
-        if self.is_closed:
-            msg = "the client is closed"
-            raise ConfigurationError(msg)
+        self._check_closed()
         self._account.check_loop()
 
     @property
@@ -218,17 +263,17 @@ class AsyncKinovi:
         """The book of a scheduler, and whether it is the scheduler's own."""
         self._check_closed()
         if ledger is not None:
-            book = Book(open_ledger(ledger), durable=True, wall=time.time, owned=is_path(ledger))
-            return book, True
+            owned, opened = is_path(ledger), open_ledger(ledger)
+            return new_book(self._account, opened, self._webhooks, durable=True, owned=owned), True
         if self._shared.book.durable:
             return self._shared.book, False
         # Remembers ended jobs, so that get() and outcomes() work; bounded all the same.
-        return Book(MemoryLedger(keep_ended=10_000), durable=False, wall=time.time), True
+        memory = MemoryLedger(keep_ended=10_000)
+        return new_book(self._account, memory, self._webhooks, durable=False), True
 
     def _check_closed(self) -> None:
         if self.is_closed:
-            msg = "the client is closed"
-            raise ConfigurationError(msg)
+            raise ConfigurationError("the client is closed")
 
     def with_options(
         self,
@@ -282,16 +327,14 @@ class AsyncKinovi:
         Raises:
             InvalidRequestError: our own check refused it; nothing was sent.
             ConcurrencyLimitError: the account runs as many tasks as it may; nothing paid.
-            AmbiguousSubmissionError: it may or may not have been accepted; not repeated.
+            AmbiguousSubmissionError: it may or may not have been accepted; repeated only
+                as far as `submit_policy` says so.
             ServerError: the server failed three times; what it says may be retried.
             APIStatusError: the server refused it; nothing paid.
             APIConnectionError: it provably never left.
         """
         self._check_open()
-        request = as_request(request)
-        if callback_url is not None:
-            request = with_callback(request, callback_url)
-        body = encode_body(request.to_wire())
+        body = await self._body_of(request, callback_url)
         return await create_task(self._transport, body, policy=self._policy, rng=self._account.rng)
 
     async def get_task(self, task_id: str) -> TaskRecord:
@@ -363,7 +406,7 @@ class AsyncKinovi:
         """
         self._check_open()
         job = Job(
-            as_request(request),
+            as_request(request, api_generation=self._account.api_generation),
             key=key,
             group=group,
             priority=priority,
@@ -404,11 +447,12 @@ class AsyncKinovi:
         is raised by the stream after the outcomes of what it gave.
 
         Leaving the block early cancels what is unsent and leaves what runs to the ledger,
-        or names it in a warning. 401, 402 and 403 end a batch: what is unsent is
+        or names it in a warning. In a ledger the unsent stay queued as well: for the next
+        run, or for another process that runs the ledger now. 401, 402 and 403 end a batch: what is unsent is
         `cancelled` with that error.
         """
         self._check_open()
-        if isinstance(requests, Request | Mapping | str):
+        if isinstance(requests, Mapping | str) or is_request(requests):
             msg = "a batch is a list (or any iterable) of requests, not one request"
             raise ConfigurationError(msg)
         if ledger is None:
@@ -476,18 +520,33 @@ class AsyncKinovi:
         directory: str | PathLike[str],
         *,
         name_template: str = "{task_id}_{n}{ext}",
+        max_file_size: int | None = None,
+        max_total_size: int | None = None,
     ) -> list[Path]:
         """Saves every output of a record, or of an outcome's, below `directory`.
 
-        Answers the paths, in the outputs' order.
+        Answers the paths, in the outputs' order. At most 8 files of one client are fetched
+        at a time. A large file that broke off waits as `.part`: the same call goes on with
+        it. Addresses that have ended or lead nowhere are asked for anew, once, with
+        `get_task`.
 
         Never overwrites a file, never writes outside `directory`, never sends the key.
+
+        Cancellation: complete files stay; an unfinished one is removed, or kept to be gone
+        on with.
+
+        Args:
+            record: What succeeded.
+            directory: Made when it is missing.
+            name_template: File names; `{task_id}`, `{n}`, `{ext}` and `{model}`.
+            max_file_size: Bytes at which one file is given up; None: 2 GiB.
+            max_total_size: Bytes that this call fetches at most; None: any number.
 
         Raises:
             TaskFailedError: the task failed; there is nothing to fetch.
             DownloadError: a file could not be fetched or is not what it claims to be.
         """
-        from ._downloads import save_outputs
+        from ._downloads import MAX_FILE_BYTES, Quota, SaveOptions, save_outputs
 
         self._check_open()
         if isinstance(record, Outcome):
@@ -500,23 +559,40 @@ class AsyncKinovi:
             Path(directory),
             template=name_template,
             allow_private=self._is_loopback,
+            options=SaveOptions(
+                max_bytes=max_file_size or MAX_FILE_BYTES, quota=Quota(max_total_size)
+            ),
+            ask_again=self.get_task if record.task_id else None,
+            gate=self._shared.downloads,
         )
         return [file.path for file in saved]
 
-    def open(self, output: Output | str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def open(
+        self, output: Output | str, *, max_file_size: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Opens one output as a stream of bytes, under the guards of `download`.
+
+        Args:
+            output: An output of a record, or its address.
+            max_file_size: Bytes after which it is an error; None: 2 GiB.
 
         ```python
         async with client.open(record.outputs[0]) as stream:
             async for chunk in stream: ...
         ```
         """
-        from ._downloads import open_checked
+        from ._downloads import MAX_FILE_BYTES, open_checked
 
         self._check_closed()
         expect = None if isinstance(output, str) else output.media_type
         url = output if isinstance(output, str) else output.url
-        return open_checked(self._transport, url, allow_private=self._is_loopback, expect=expect)
+        return open_checked(
+            self._transport,
+            url,
+            allow_private=self._is_loopback,
+            expect=expect,
+            max_bytes=max_file_size or MAX_FILE_BYTES,
+        )
 
     @property
     def _is_loopback(self) -> bool:

@@ -24,7 +24,9 @@ KinoviError                        base of all; `.task_id` when a task is known
   KeyConflictError                 the key already belongs to another request
   BudgetExceededError              the budget does not cover the next submission
   LedgerError                      the ledger cannot be read or written
+    LedgerInUseError               another live process runs it
   DownloadError                    a result file could not be fetched
+  UploadError                      a local file could not be uploaded; nothing was submitted
 
 No error of another library escapes, with one stated exception: the constructor
 of a request model raises pydantic's own ValidationError. Every error can be
@@ -61,6 +63,7 @@ __all__ = [
     "KeyConflictError",
     "KinoviError",
     "LedgerError",
+    "LedgerInUseError",
     "NotFoundError",
     "PermissionDeniedError",
     "Problem",
@@ -68,6 +71,7 @@ __all__ = [
     "RateLimitError",
     "ServerError",
     "TaskFailedError",
+    "UploadError",
     "WaitTimeoutError",
 ]
 
@@ -256,6 +260,19 @@ class LedgerError(KinoviError):
     """The ledger cannot be opened, read or written; nothing is submitted without it."""
 
 
+class LedgerInUseError(LedgerError):
+    """Another live process runs the ledger; what is entered in it is run there."""
+
+
+class UploadError(KinoviError):
+    """A local file could not be uploaded. Nothing was submitted, nothing is paid."""
+
+    retryable: bool = False
+    """Whether uploading it again may well succeed."""
+    status_code: int | None = None
+    """The storage host's answer."""
+
+
 class DownloadError(KinoviError):
     """A result file could not be fetched. The task succeeded and is paid for."""
 
@@ -265,3 +282,5 @@ class DownloadError(KinoviError):
     """The host's answer when that was the trouble; 403, 404 and 410 say the address expired."""
     local: bool = False
     """The trouble is on this machine (disk full, no permission): other files will meet it too."""
+    disk_full: bool = False
+    """The disk has no room: once there is some, fetching again goes on."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from decimal import Decimal
+from typing import Protocol, TypeAlias
 
 from ._errors import KinoviError
 from ._outcomes import Outcome
@@ -22,8 +23,10 @@ __all__ = [
     "JobQueued",
     "JobRefused",
     "JobSubmitted",
+    "Observer",
     "SchedulerPaused",
     "SchedulerResumed",
+    "StrayTask",
 ]
 
 
@@ -32,6 +35,9 @@ class Event:
     """Base of all events."""
 
     at: float
+    echo: bool = False
+    """Whether this is also told where the job is driven: in another process on the same
+    ledger, or under another handle of the same key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +46,8 @@ class JobQueued(Event):
 
     key: str
     model: str
+    cost: Decimal | None = None
+    """Credits it is expected to cost, None when its price is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,7 @@ class JobSubmitted(Event):
 
     key: str
     attempt: int
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,7 @@ class JobRefused(Event):
     key: str
     limit: int | None
     """The account's limit as the server told it."""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +75,9 @@ class JobAccepted(Event):
 
     key: str
     task_id: str
+    model: str = ""
+    queue_time: float | None = None
+    """Seconds in this process's queue, refused submissions included; None for an echo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +87,7 @@ class JobPolled(Event):
     key: str
     task_id: str
     status: TaskStatus | None
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +95,28 @@ class JobEnded(Event):
     """A job ended."""
 
     outcome: Outcome
+    refusals: int = 0
+    """Submissions of this process that were answered with 429."""
+    stamp: str | None = None
+    """What the `Observer` said where the job was submitted, in whichever process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrayTask(Event):
+    """A webhook proved that the server made a second task of a job: it is paid for, too.
+
+    Or the only one, of a job that had ended as not sent. It is told once for each task, and
+    nothing is done about it.
+    """
+
+    key: str
+    task_id: str
+    """The task that is not the job's."""
+    attempt: int
+    """Which of the job's submissions it was made of."""
+    job_task_id: str | None
+    """The job's own task, None when it has none."""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +129,23 @@ class SchedulerPaused(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerResumed(Event):
     """Submissions go on."""
+
+
+class Observer(Protocol):
+    """What watches a whole client: every event of every job that it drives.
+
+    Unlike a scheduler's `on_event`, it hears of `generate`, of other processes' jobs, and
+    of jobs that end because their wait is left.
+    """
+
+    def __call__(self, event: Event) -> None:
+        """Takes an event, after the fact is in the ledger. What it raises is logged."""
+
+    def stamp(self) -> str | None:
+        """A short text that comes back with the end of the job that is being submitted.
+
+        Called in the context of whoever submits.
+        """
 
 
 EventHandler: TypeAlias = Callable[[Event], None] | Callable[[Event], Awaitable[None]]

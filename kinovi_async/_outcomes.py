@@ -93,6 +93,12 @@ class Outcome:
         """Whether the job succeeded."""
         return self.status is OutcomeStatus.SUCCEEDED
 
+    def _repr_html_(self) -> str:
+        """The outcome in a notebook, with its pictures."""
+        from ._notebook import outcome_html
+
+        return outcome_html(self)
+
     def result(self) -> TaskRecord:
         """The record of a succeeded job; raises the job's error otherwise."""
         if self.error is not None:

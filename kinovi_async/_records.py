@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-__all__ = ["Output", "TaskError", "TaskRecord", "TaskStatus"]
+__all__ = ["MEDIA_KEPT", "Output", "TaskError", "TaskRecord", "TaskStatus"]
+
+MEDIA_KEPT = timedelta(days=14)
+"""How long the API keeps generated files. Source: the documents' page on authentication;
+another one promises longer, so this is the time to count on."""
 
 
 class TaskStatus(StrEnum):
@@ -79,3 +83,18 @@ class TaskRecord:
     def urls(self) -> tuple[str, ...]:
         """The outputs' addresses, in the server's order."""
         return tuple(output.url for output in self.outputs)
+
+    @property
+    def media_expires_at(self) -> datetime | None:
+        """When the server may have deleted the files, UTC; None without files or times.
+
+        14 days after the task's end, or after its creation when the end is not told.
+        """
+        since = self.completed_at or self.created_at
+        return since + MEDIA_KEPT if self.outputs and since is not None else None
+
+    def _repr_html_(self) -> str:
+        """The record in a notebook, with its pictures."""
+        from ._notebook import record_html
+
+        return record_html(self)

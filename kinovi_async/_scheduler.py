@@ -27,11 +27,12 @@ from ._errors import ConfigurationError, JobCancelledError, QueueFullError
 from ._ledger import JobState, Ledger
 from ._options import check_bound, to_credits
 from ._outcomes import RERUNNABLE, Outcome
-from ._requests import Request, as_request, restore_request
+from ._requests import as_request, restore_request
 
 if TYPE_CHECKING:
     from ._client import AsyncKinovi
     from ._events import EventHandler
+    from ._requests import ApiGeneration, Request
 
 __all__ = ["JobScheduler", "Statistics"]
 
@@ -49,6 +50,12 @@ class JobScheduler:
     `drain()` stops submitting, finishes and records the submissions on the wire, and
     leaves running tasks to the ledger; without one they are named in a warning.
 
+    Any number of processes of one machine may work in one SQLite ledger. One at a time
+    runs it (`statistics().runner`), with its own bounds; the jobs of the others go to it through the
+    ledger, and when it leaves or dies another takes over within a second. What a process
+    entered is run also when that process is gone, unless it was cancelled. `on_event`
+    tells of the jobs that were entered here.
+
     Args:
         client: Whose account and connection are used.
         max_in_flight: Upper bound of running tasks; None learns the account's limit.
@@ -60,7 +67,9 @@ class JobScheduler:
             that passes (capacity); it was refunded.
         on_event: Called with every event, after the fact is in the ledger; sync or
             async. What it raises is logged.
-        resume: Whether to take up everything unfinished in the ledger at the start.
+        resume: True takes up everything unfinished in the ledger when this process begins
+            to run it. False does not, and runs the ledger alone: it drives no other
+            process's jobs, and raises `LedgerError` where another process runs it.
     """
 
     def __init__(
@@ -89,6 +98,8 @@ class JobScheduler:
             retry_failed=retry_failed,
             on_event=on_event,
             pause_on_stop=True,
+            takes_all=resume,
+            exclusive=not resume,
             group=client._group_name("scheduler"),  # noqa: SLF001
         )
         self._resume = resume
@@ -132,7 +143,7 @@ class JobScheduler:
             async with anyio.create_task_group() as group:
                 group.start_soon(drive)
                 try:
-                    if self._resume and self._book.durable:
+                    if self._resume and self._book.durable and self._book.runs:
                         await self._take_up(lane)
                     yield
                     await self._finish(lane)
@@ -177,6 +188,10 @@ class JobScheduler:
         self._lane.check_alive()
         return self._lane
 
+    @property
+    def _generation(self) -> ApiGeneration:
+        return self._client._account.api_generation  # noqa: SLF001 - one package
+
     async def submit(
         self,
         request: Request | Mapping[str, object],
@@ -211,7 +226,7 @@ class JobScheduler:
             LedgerError: the ledger cannot be written.
         """
         job = Job(
-            as_request(request),
+            as_request(request, api_generation=self._generation),
             key=key,
             group=group,
             priority=priority,
@@ -253,7 +268,7 @@ class JobScheduler:
         """
         lane = self._open_lane()
         job = Job(
-            as_request(request),
+            as_request(request, api_generation=self._generation),
             key=key,
             group=group,
             priority=priority,
@@ -271,7 +286,7 @@ class JobScheduler:
         """The job with this key, also one that ended in an earlier process, or None."""
         lane = self._open_lane()
         live = self._book.live.get(key)
-        if live is not None:
+        if live is not None and (live.lane is None or live.lane.host is None):
             return live
         row = await self._book.ledger.get(key)
         if row is None:

@@ -4,9 +4,12 @@ from ._account import Account
 from ._book import Book
 from ._ending import cancel_unsent, resume
 from ._job import Job, outcome_of
-from ._lane import Lane, LaneOptions, default_max_wait
+from ._lane import Lane
+from ._lane_options import LaneOptions, default_max_wait
+from ._mailbox import new_book
 from ._poll import failure_of
 from ._statistics import Statistics, estimated_wait, statistics_of
+from ._uploads import Uploads
 
 __all__ = [
     "Account",
@@ -15,10 +18,12 @@ __all__ = [
     "Lane",
     "LaneOptions",
     "Statistics",
+    "Uploads",
     "cancel_unsent",
     "default_max_wait",
     "estimated_wait",
     "failure_of",
+    "new_book",
     "outcome_of",
     "resume",
     "statistics_of",

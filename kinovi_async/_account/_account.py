@@ -18,15 +18,21 @@ from anyio.lowlevel import current_token
 
 from .._errors import ConfigurationError, KinoviError
 from .._policy import SubmitPolicy
-from .._requests import describe
+from .._requests import SEED, ApiGeneration, describe
 from .._scheduling import AccountState
+from ._breaker import Breaker
 
 if TYPE_CHECKING:
+    from .._events import Observer
     from .._transport import Transport
     from ._job import Job
     from ._lane import Lane
+    from ._uploads import Uploads
 
 __all__ = ["Account"]
+
+# Tasks whose jobs are remembered; 1 MB at most.
+_TOLD = 10_000
 
 
 def _typical_seconds(model: str) -> tuple[float, float] | None:
@@ -42,6 +48,7 @@ class Account:
         transport: Transport,
         *,
         name: str = "account",
+        api_generation: ApiGeneration = SEED,
         poll_interval: tuple[float, float],
         max_in_flight: int | None,
         policy: SubmitPolicy,
@@ -51,6 +58,8 @@ class Account:
         self.transport = transport
         self.name = name
         """Under which a ledger remembers what was learned; tells accounts apart."""
+        self.api_generation = api_generation
+        """In whose names and at whose prices requests go out."""
         self.policy = policy
         self.wall = wall
         self.rng = rng
@@ -67,8 +76,15 @@ class Account:
         """Submissions that never left since the last that did."""
         self.answered = False
         """Whether the API ever answered: until it has, the address itself is in doubt."""
-        self.ambiguous_in_a_row = 0
+        self.breaker = Breaker()
+        self.uploads: Uploads | None = None
+        """Of local files; None where nothing can be uploaded."""
+        self.observer: Observer | None = None
+        """Hears of every job; see `kinovi_async.otel`."""
+        self._told: dict[str, str] = {}
+        """Keys of jobs by the task the server told them."""
         self._driving: dict[Lane, None] = {}
+        self._closed: KinoviError | None = None
         self._loop: object = None
         self._pid = os.getpid()
 
@@ -88,13 +104,17 @@ class Account:
             msg = "this client belongs to another event loop; make one for each loop"
             raise ConfigurationError(msg)
 
-    def join(self, lane: Lane, max_in_flight: int | None) -> None:
-        """A waiting call is going to drive jobs: it may queue them."""
+    def join(
+        self, lane: Lane, max_in_flight: int | None = None, *, within: Lane | None = None
+    ) -> None:
+        """A waiting call is going to drive jobs, with a bound of its own or another's."""
         self.check_loop()
-        self.state.add_lane(lane, max_in_flight=max_in_flight)
+        self.state.add_lane(lane, max_in_flight=max_in_flight, within=within)
 
     def drive(self, lane: Lane) -> None:
         """A waiting call begins to drive its jobs."""
+        if self._closed is not None:  # since the call looked
+            lane.fail(self._closed)
         self._driving[lane] = None
         self.pump()
 
@@ -105,7 +125,8 @@ class Account:
         self.pump()
 
     def close(self, error: KinoviError) -> None:
-        """The client is closed: whoever still waits is told."""
+        """The client is closed: whoever still waits is told, or is about to wait."""
+        self._closed = error
         for lane in list(self._driving):
             lane.fail(error)
 
@@ -115,13 +136,24 @@ class Account:
         self.state.remove_lane(lane)
         self.pump()
 
-    def find_task(self, task_id: str) -> Job | None:
-        """The job that waits for this task, if one does: two would be one charge too many."""
-        for lane in self._driving:
-            for key in lane.running:
-                if lane.jobs[key].task_id == task_id:
-                    return lane.jobs[key]
-        return None
+    def is_at_home(self, loop: object) -> bool:
+        """Whether this is the event loop that the client belongs to, as far as is known."""
+        return self._loop is None or self._loop == loop
+
+    def key_of_task(self, task_id: str) -> str | None:
+        """Which job was told this task, of the latest ones."""
+        return self._told.get(task_id)
+
+    def note_task(self, task_id: str, key: str) -> str | None:
+        """Which other job was told this task already: two would be one charge too many.
+
+        Of the latest tasks only; a job that is waited for again is no other one.
+        """
+        other = self._told.pop(task_id, None)
+        self._told[task_id] = key
+        if len(self._told) > _TOLD:
+            del self._told[next(iter(self._told))]
+        return other if other != key else None
 
     def keeps_time(self, lane: Lane) -> bool:
         """Whether this lane sleeps for all of them."""

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 
+from .._crash_points import point
 from .._errors import BudgetExceededError, KinoviError, LedgerError
 from .._events import JobQueued
 from .._ledger import JobRow, JobState
 from .._outcomes import OutcomeStatus
-from ._ending import close_row, conclude
+from ._ending import close_row, conclude, forgo
+from ._following import follow_row
 from ._job import outcome_of
+from ._terms import Terms
 
 if TYPE_CHECKING:
     from ._job import Job
     from ._lane import Lane
 
-__all__ = ["Arrival", "enter", "start"]
+__all__ = ["Arrival", "Door", "look_again", "place", "price"]
 
 
 class Arrival:
@@ -45,16 +49,55 @@ class Arrival:
             job.arrival = self
 
     def price(self, lane: Lane, *, check: bool = True) -> None:
-        """Sets what the jobs are expected to cost.
+        """Sets what the jobs are expected to cost, and what else their row is to say.
 
         Raises:
             BudgetExceededError: with a budget, a price is unknown.
         """
         for job in self.jobs:
-            if job.cost is None:
-                job.cost = lane.options.assume_cost
+            price(lane, job)
+            if job.terms is None and lane.book.durable:
+                job.terms = Terms.of(
+                    lane.options,
+                    max_wait=job.max_wait,
+                    max_queue_wait=job.max_queue_wait,
+                    stamp=job.stamp,
+                    api_generation=lane.account.api_generation,
+                )
             if check and job.cost is None and lane.options.budget is not None:
                 raise unknown_price(job)
+
+
+class Door:
+    """Where jobs come in, one arrival after the other: so they stand in the queue."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._line: deque[Arrival] = deque()
+        self.arriving: set[Arrival] = set()
+        """On their way through the ledger."""
+
+    def take(self, arrival: Arrival) -> None:
+        """Lets it in as soon as those before it are."""
+        self.arriving.add(arrival)
+        self._line.append(arrival)
+        if len(self._line) == 1:
+            self._lane.begin(self._let_in)
+
+    async def _let_in(self) -> None:
+        with anyio.CancelScope(shield=True):
+            while self._line:
+                await enter(self._lane, self._line[0])
+                self._line.popleft()
+
+
+def price(lane: Lane, job: Job) -> None:
+    """Sets what a job is expected to cost, in the generation of the API in which it goes out."""
+    job.speak(lane.account.api_generation)
+    if job.cost is None:
+        job.cost = lane.options.assume_cost
+    if job.cost is None and job.terms is not None:
+        job.cost = job.terms.assume_cost
 
 
 def unknown_price(job: Job) -> BudgetExceededError:
@@ -67,14 +110,17 @@ def unknown_price(job: Job) -> BudgetExceededError:
 async def enter(lane: Lane, arrival: Arrival) -> None:
     """Takes an arrival through the ledger; what goes wrong is its `error`."""
     now = lane.account.wall()
+    seen = lane.book.duty.ended
+    point("arrival: before the ledger")
     try:
         rows = await lane.book.ledger.add(
             [job.to_ledger(now) for job in arrival.jobs],
             rerun=arrival.rerun,
             replace_unsent=arrival.replace_unsent,
         )
+        point("arrival: in the ledger")
         for job, row in zip(arrival.jobs, rows, strict=True):
-            await start(lane, job, row)
+            await start(lane, job, row, seen=seen)
     except KinoviError as error:
         arrival.error = error
         if arrival.unheard:
@@ -98,70 +144,117 @@ def _tell(lane: Lane, jobs: Sequence[Job], error: KinoviError) -> None:
             job.settle(job.ended_as(status, error))
 
 
-async def start(lane: Lane, job: Job, row: JobRow) -> None:
-    """Goes on with a job from where the ledger has it."""
-    live = lane.book.live.get(job.key)
+async def start(lane: Lane, job: Job, row: JobRow, *, seen: int) -> None:
+    """Goes on with a job from where the ledger has it.
+
+    Args:
+        lane: Whose job it is.
+        job: The job.
+        row: Its row, read just now.
+        seen: How far endings had been read (`Duty.ended`) before the row was.
+    """
+    book = lane.book
+    live = book.live.get(job.key)
     if live is not None and live is not job:
-        _follow(lane, job, live)
+        await _follow(lane, job, live)
         return
-    if row.state is JobState.SENDING:
+    if row.state is JobState.SENDING and book.runs:
         row = await _no_longer_sending(lane, row)
+    row = await book.put_right(row)
     if row.state is JobState.ENDED and row.status is OutcomeStatus.EXPIRED:
         job.task_id = row.task_id
-        row = await lane.book.ledger.adopt(job.key, at=lane.account.wall())
+        row = await book.ledger.adopt(job.key, at=lane.account.wall())
+        point("arrival: adopted")
     if row.state is JobState.ENDED:
         outcome = outcome_of(row, job.request, index=job.index)
         job.settle(outcome)
         lane.deliver(outcome)
         return
-    live = lane.book.live.get(job.key)  # again: somebody may have been faster
+    live = book.live.get(job.key)  # again: somebody may have been faster
     if live is not None and live is not job:
-        _follow(lane, job, live)
+        await _follow(lane, job, live)
     elif lane.stopped is not None and row.state is JobState.QUEUED:
-        outcome = job.ended_as(OutcomeStatus.CANCELLED, lane.stopped)
-        if not lane.book.durable or lane.options.cancel_on_leave:
+        job.recall_unclear(row)
+        outcome = job.ended_as(*job.unsent(lane.stopped))
+        if not book.durable or lane.options.cancel_on_leave:
             await close_row(lane, job, outcome)
+        else:
+            book.told_unsent.add(job.key)
         job.settle(outcome)
         lane.deliver(outcome)
-    else:
+    elif book.runs:
         await _drive(lane, job, row)
+    else:
+        await follow_row(lane, job, row, seen=seen)
+
+
+async def look_again(lane: Lane, job: Job) -> None:
+    """Goes on with a job that left the queue because its row has moved: who moved it is right.
+
+    Raises:
+        LedgerError: somebody else sends it, without the lease.
+    """
+    row = await lane.book.ledger.get(job.key)
+    if row is None or row.state is JobState.SENDING:
+        msg = f"job {job.key} is being sent by another process"
+        raise LedgerError(msg)
+    if row.status is not None and row.status is not OutcomeStatus.EXPIRED:
+        await conclude(lane, job, outcome_of(row, job.request, index=job.index), echo=True)
+        return
+    lane.untrack(job)
+    if row.state is JobState.QUEUED:
+        job.take_over(row)
+    lane.followers.add(job)  # until it has found its place: the lane is not done
+    await start(lane, job, row, seen=lane.book.duty.ended)
+    if job.leader is None:
+        lane.followers.discard(job)
 
 
 async def _no_longer_sending(lane: Lane, row: JobRow) -> JobRow:
     """A row that was on the wire when it was read, and is live no more."""
     ledger = lane.book.ledger
-    if row.execution == lane.book.execution:
-        row = await ledger.get(row.key) or row
+    row = await ledger.get(row.key) or row
     if row.state is not JobState.SENDING:
         return row
-    task_id = lane.book.unwritten.pop(row.key, None)
-    if task_id is not None:
-        at = lane.account.wall()
-        await ledger.accepted(row.key, lane.book.execution, task_id, at=at)
-        return await ledger.get(row.key) or row
     return await lane.book.settle_dangling(row) or row
 
 
 async def _drive(lane: Lane, job: Job, row: JobRow) -> None:
+    place(lane, job, row)
+    if row.state is JobState.QUEUED and lane.heard:
+        queued = JobQueued(
+            at=lane.account.wall(), key=job.key, model=job.request.model, cost=job.cost
+        )
+        await lane.emit(queued)
+
+
+def place(lane: Lane, job: Job, row: JobRow) -> None:
+    """Puts a job into the account's queue, or among its running tasks, as its row says."""
+    was_followed = job.key in lane.book.followed
     job.body_hash = row.body_hash
     if row.body == job.body:
         job.body = row.body  # one copy of each queued request, not two
     entry = lane.track(job)
+    lane.running.discard(job.key)
     now = anyio.current_time()
+    wall = lane.account.wall()
     if row.state is JobState.ACCEPTED:
-        wall = lane.account.wall()
         job.task_id = row.task_id
+        if row.task_id is not None:
+            lane.account.note_task(row.task_id, job.key)
         lane.account.state.adopt(entry, now, age=max(0.0, wall - (row.accepted_at or wall)))
         lane.begin_wait(job)
         return
+    job.task_id = None
+    job.recall_unclear(row)
     lane.account.state.enqueue(entry, now)
-    if job.max_queue_wait is not None:
-        lane.watch(now + job.max_queue_wait, job)
-    if lane.options.on_event is not None:
-        await lane.emit(JobQueued(at=lane.account.wall(), key=job.key, model=job.request.model))
+    # A job that was followed has its deadline in the queue already.
+    if job.max_queue_wait is not None and not was_followed:
+        waited = max(0.0, wall - row.created_at) if job.taken_up and not row.attempts else 0.0
+        lane.watch(now + job.max_queue_wait - waited, job)
 
 
-def _follow(lane: Lane, job: Job, live: Job) -> None:
+async def _follow(lane: Lane, job: Job, live: Job) -> None:
     """The key is driven under another handle: this one tells the same."""
     job.leader = live
     job.lane = lane
@@ -170,13 +263,17 @@ def _follow(lane: Lane, job: Job, live: Job) -> None:
     async def follow() -> None:
         outcome = await live.outcome()
         with anyio.CancelScope(shield=True):
+            if job.done:  # told already: see forgo
+                return
             job.leader = None
             job.task_id = outcome.task_id
             if outcome.seq is not None:
-                await conclude(lane, job, replace(outcome, index=job.index))
+                await conclude(lane, job, replace(outcome, index=job.index), echo=True)
             elif not lane.closing:  # given up by whoever drove it: now it is ours
                 again = lane.arrive([job], rerun={OutcomeStatus.CANCELLED}, check_price=False)
                 again.unheard = True
                 lane.followers.discard(job)
 
     lane.begin(follow)
+    if lane.stopped is not None:
+        await forgo(lane, job)

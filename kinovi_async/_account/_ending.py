@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from .._crash_points import point
 from .._errors import (
     AmbiguousSubmissionError,
     JobCancelledError,
@@ -16,9 +17,11 @@ from .._errors import (
 )
 from .._events import JobEnded, SchedulerPaused, SchedulerResumed
 from .._ledger import Ending, JobState
-from .._outcomes import OutcomeStatus
+from .._outcomes import AttemptResult, OutcomeStatus
+from .._scheduling import State
 from ._error_json import error_to_json
 from ._job import outcome_of
+from ._uploading import stop_upload
 
 if TYPE_CHECKING:
     from .._outcomes import Outcome
@@ -31,15 +34,20 @@ __all__ = [
     "close_row",
     "conclude",
     "end",
+    "end_refused",
     "expire",
+    "forgo",
     "give_back",
-    "leave_behind",
     "overdue",
     "resume",
     "stop",
 ]
 
 _log = logging.getLogger("kinovi_async")
+
+# Seconds, for polls every 3 s, after which the jobs of other processes are tried again
+# where no scheduler is there to be resumed. A refused submission costs nothing.
+GUESTS_PAUSE = 60.0
 
 
 async def end(
@@ -55,34 +63,61 @@ async def end(
     Raises:
         LedgerError: it could not be written; the job is as it was.
     """
-    if job.done:
+    if job.done or job.leaving:
         return
     if ending is None:
         at = lane.account.wall()
         ending = Ending(status, at=at, error=error_to_json(error) if error else None)
+    point("ending: before the ledger")
     row = await lane.book.ledger.end(job.key, ending)
-    await lane.count_money()
+    point("ending: in the ledger")
+    await lane.book.count_money()
+    echo = row is None
     if row is None:  # ended elsewhere: what the ledger says stands
         row = await lane.book.ledger.get(job.key)
     if row is None or row.state is not JobState.ENDED:
         msg = f"the ledger lost track of job {job.key}"
         raise LedgerError(msg, task_id=job.task_id)
-    await conclude(lane, job, outcome_of(row, job.request, index=job.index, error=error))
+    outcome = outcome_of(row, job.request, index=job.index, error=error)
+    await conclude(lane, job, outcome, echo=echo)
 
 
-async def conclude(lane: Lane, job: Job, outcome: Outcome) -> None:
-    """Tells everybody how a job ended."""
-    if job.done:
+async def end_refused(lane: Lane, job: Job, error: KinoviError, *, sent: bool = False) -> None:
+    """Ends a job that the server (`sent`) or our own check refused.
+
+    It is `rejected`, unless an earlier submission of it may have been accepted.
+    """
+    status, told = job.refused(error)
+    ending = Ending(
+        status,
+        at=lane.account.wall(),
+        error=error_to_json(told),
+        attempt_result=AttemptResult.REJECTED if sent else None,
+        attempt_detail=error.message if sent else None,
+    )
+    await end(lane, job, status, error=told, ending=ending)
+
+
+async def conclude(lane: Lane, job: Job, outcome: Outcome, *, echo: bool = False) -> None:
+    """Tells everybody how a job ended; `echo`: it was written, and told, elsewhere."""
+    if job.done or job.leaving:
         return
+    job.leaving = True
     lane.untrack(job)
     lane.counts[outcome.status] += 1
     try:
-        if lane.options.on_event is not None:
-            await lane.emit(JobEnded(at=lane.account.wall(), outcome=outcome))
+        if lane.heard:
+            await lane.emit(_ended(lane, job, outcome, echo=echo))
     finally:  # also when the wait is left while a handler is at work
         job.settle(outcome)
         lane.deliver(outcome)
         lane.changed()
+
+
+def _ended(lane: Lane, job: Job, outcome: Outcome, *, echo: bool = False) -> JobEnded:
+    refusals = 0 if job.entry is None else job.entry.refusals
+    at = lane.account.wall()
+    return JobEnded(at=at, outcome=outcome, refusals=refusals, stamp=job.stamp, echo=echo)
 
 
 async def overdue(lane: Lane, job: Job) -> None:
@@ -96,8 +131,9 @@ async def overdue(lane: Lane, job: Job) -> None:
             await expire(lane, job, _waited(job, lane.max_wait(job)))
     elif lane.account.state.withdraw(job.entry):
         text = f"job {job.key} found no slot in {job.max_queue_wait or 0:g} s"
+        status, error = job.unsent(JobCancelledError(text))
         with anyio.CancelScope(shield=True):
-            await end(lane, job, OutcomeStatus.CANCELLED, error=JobCancelledError(text))
+            await end(lane, job, status, error=error)
     else:  # on the wire: it may be refused and come back
         lane.watch(now + lane.account.second, job)
 
@@ -119,16 +155,20 @@ async def expire(lane: Lane, job: Job, error: KinoviError) -> None:
 
 async def cancel_job(lane: Lane, job: Job) -> bool:
     """Takes a queued job out; False for any other. The caller may go at any time."""
-    if job.entry is None or lane.closing or not lane.account.state.withdraw(job.entry):
+    if job.entry is None or lane.closing:
         return False
-    error = JobCancelledError(f"job {job.key} was cancelled before it was submitted")
+    if not (lane.account.state.withdraw(job.entry) or stop_upload(lane, job)):
+        return False
+    status, error = job.unsent(
+        JobCancelledError(f"job {job.key} was cancelled before it was submitted")
+    )
 
     async def write() -> None:
-        await end(lane, job, OutcomeStatus.CANCELLED, error=error)
+        await end(lane, job, status, error=error)
         lane.account.pump()
 
     await lane.carry_out(write)
-    return True
+    return status is OutcomeStatus.CANCELLED
 
 
 async def stop(lane: Lane, reason: KinoviError) -> None:
@@ -138,20 +178,52 @@ async def stop(lane: Lane, reason: KinoviError) -> None:
     """
     if not lane.options.pause_on_stop or lane.draining:
         await cancel_unsent(lane, reason)
-    elif lane.paused is None and lane.stopped is None:
-        lane.paused = reason
-        lane.account.state.pause_lane(lane)
+    elif _may_pause(lane):
         _log.error("submissions are paused: %s", reason)
-        await lane.emit(SchedulerPaused(at=lane.account.wall(), reason=reason))
+        await _pause(lane, reason)
+        other = lane.guests if lane.host is None else lane.host
+        if other is not None and other.options.pause_on_stop and _may_pause(other):
+            await _pause(other, reason)  # it concerns the account: resume() is for both
+        elif lane.host is not None and not isinstance(reason, AmbiguousSubmissionError):
+            lane.begin(lambda: _try_later(lane, reason))  # nobody has a handle to resume it
+        if lane.host is not None:
+            await _stop_followers(lane, reason)
+
+
+async def _stop_followers(guests: Lane, reason: KinoviError) -> None:
+    """Whoever here waits for jobs of other processes ends at what would end his own."""
+    for lane in guests.book.lanes:
+        waits = any(job.leader and job.leader.lane is guests for job in lane.followers)
+        if waits and (lane.draining or not lane.options.pause_on_stop):
+            await cancel_unsent(lane, reason)
+
+
+def _may_pause(lane: Lane) -> bool:
+    return lane.paused is None and lane.stopped is None and not lane.draining
+
+
+async def _pause(lane: Lane, reason: KinoviError) -> None:
+    lane.paused = reason
+    lane.account.state.pause_lane(lane)
+    # A lane for other processes' jobs pauses along with the one that it runs in.
+    echo = lane.host is not None
+    await lane.emit(SchedulerPaused(at=lane.account.wall(), reason=reason, echo=echo))
+
+
+async def _try_later(lane: Lane, reason: KinoviError) -> None:
+    await anyio.sleep(GUESTS_PAUSE * lane.account.second)
+    if lane.paused is reason and lane.host is not None and not lane.host.leaving:
+        await resume(lane)
 
 
 async def resume(lane: Lane) -> None:
-    """Goes on after a pause."""
-    if lane.paused is not None and lane.stopped is None:
-        lane.paused = None
-        lane.account.state.resume_lane(lane)
-        await lane.emit(SchedulerResumed(at=lane.account.wall()))
-        lane.account.pump()
+    """Goes on after a pause, with the lane that paused along with it."""
+    for each in (lane, lane.host, lane.guests):
+        if each is not None and each.paused is not None and each.stopped is None:
+            each.paused = None
+            each.account.state.resume_lane(each)
+            await each.emit(SchedulerResumed(at=each.account.wall()))
+    lane.account.pump()
 
 
 async def cancel_unsent(lane: Lane, reason: KinoviError) -> None:
@@ -161,63 +233,56 @@ async def cancel_unsent(lane: Lane, reason: KinoviError) -> None:
     lane.stopped = reason
     lane.changed()
     for job in list(lane.jobs.values()):
-        if job.entry is not None and lane.account.state.withdraw(job.entry):
+        followed = job.key in lane.book.followed and job.key not in lane.running
+        if followed or (job.entry is not None and lane.account.state.withdraw(job.entry)):
             await give_back(lane, job)
+    for job in list(lane.followers):
+        await forgo(lane, job)
+
+
+async def forgo(lane: Lane, job: Job) -> None:
+    """A handle of a stopped lane does not wait for what another lane has not sent either."""
+    assert lane.stopped is not None  # noqa: S101 - only after cancel_unsent
+    leader = job.leader
+    if leader is None or leader.lane is None or leader.leaving or not _is_queued(leader):
+        return
+    job.leader = None
+    await conclude(lane, job, job.ended_as(*leader.unsent(lane.stopped)))
+    other = leader.lane
+    if other.host is not None and leader.entry and other.account.state.withdraw(leader.entry):
+        # Told here as not sent, so it is another process's to send.
+        other.book.told_unsent.add(leader.key)
+        await conclude(other, leader, leader.ended_as(*leader.unsent(lane.stopped)))
+
+
+def _is_queued(job: Job) -> bool:
+    assert job.lane is not None  # noqa: S101 - see forgo
+    if job.key in job.lane.book.followed:
+        return job.key not in job.lane.running
+    return job.entry is not None and job.entry.state is State.QUEUED
 
 
 async def give_back(lane: Lane, job: Job) -> None:
     """Tells a job that is out of the queue as cancelled by what stopped the lane."""
     assert lane.stopped is not None  # noqa: S101 - only after cancel_unsent
+    status, error = job.unsent(lane.stopped)
     if lane.book.durable and not lane.options.cancel_on_leave:
-        await conclude(lane, job, job.ended_as(OutcomeStatus.CANCELLED, lane.stopped))
+        lane.book.told_unsent.add(job.key)
+        await conclude(lane, job, job.ended_as(status, error))
     else:
-        await end(lane, job, OutcomeStatus.CANCELLED, error=lane.stopped)
-
-
-async def leave_behind(lane: Lane) -> None:
-    """Gives up what is left when a lane ends: nobody drives it any more."""
-    for arrival in list(lane.arriving):  # never began
-        for job in arrival.jobs:
-            job.arrival = None
-            job.settle(_left_behind(lane, job))
-        arrival.done.set()
-    for job in list(lane.followers):
-        job.settle(_left_behind(lane, job))
-    lane.followers.clear()
-    for job in list(lane.jobs.values()):
-        outcome = _left_behind(lane, job)
-        forgotten = job.task_id is None and lane.options.cancel_on_leave
-        try:
-            if job.task_id is not None and not lane.book.durable:
-                _log.warning(
-                    "job %s is no longer waited for; its task %s runs on and is paid for",
-                    job.key,
-                    job.task_id,
-                )
-            if lane.crash is None and (forgotten or not lane.book.durable):
-                await close_row(lane, job, outcome)
-        finally:
-            lane.untrack(job)
-            job.settle(outcome)
-
-
-def _left_behind(lane: Lane, job: Job) -> Outcome:
-    reason = lane.crash if isinstance(lane.crash, KinoviError) else None
-    if job.task_id is not None:
-        return job.ended_as(OutcomeStatus.EXPIRED, reason) if reason else job.abandoned()
-    if job.sending:
-        text = f"job {job.key}: its submission was cut off; it may have been accepted"
-        return job.ended_as(OutcomeStatus.AMBIGUOUS, AmbiguousSubmissionError(text))
-    reason = reason or lane.stopped
-    return job.ended_as(OutcomeStatus.CANCELLED, reason) if reason else job.abandoned()
+        await end(lane, job, status, error=error)
 
 
 async def close_row(lane: Lane, job: Job, outcome: Outcome) -> None:
     """Ends a row that no later process shall take up; a ledger that cannot is told of."""
     error = error_to_json(outcome.error) if outcome.error else None
     try:
-        await lane.book.ledger.end(
+        row = await lane.book.ledger.end(
             job.key, Ending(outcome.status, at=lane.account.wall(), error=error)
         )
     except LedgerError as failure:
         _log.warning("job %s stays unfinished in the ledger: %s", job.key, failure)
+        return
+    if row is not None and lane.heard:
+        written = outcome_of(row, job.request, index=job.index, error=outcome.error)
+        lane.observe(_ended(lane, job, written))

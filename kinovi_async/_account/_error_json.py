@@ -67,7 +67,7 @@ def error_from_json(
             if value is not None:
                 setattr(found, name, Decimal(value) if isinstance(value, str) else value)
         return found
-    error = KinoviError.__new__(kind, message)
+    error = kind.__new__(kind, message)  # its own: some are built-in errors as well
     KinoviError.__init__(error, message, task_id=task_id)
     if isinstance(error, _errors.InvalidRequestError):
         error.problems = ()

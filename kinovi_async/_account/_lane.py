@@ -10,32 +10,34 @@ submission came to in the transport's classifier, what may be sent in the ledger
 from __future__ import annotations
 
 import inspect
-import itertools
 import logging
-import math
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
-import anyio.lowlevel
 
-from .._errors import ConfigurationError, KinoviError
-from .._events import Event, EventHandler
+from .._errors import KinoviError
+from .._events import Event
 from .._outcomes import Outcome, OutcomeStatus
-from .._requests import describe
-from .._scheduling import Entry, LazyHeap
+from .._scheduling import Entry
 from .._shield import finish
-from ._arrival import Arrival, enter
-from ._ending import leave_behind, overdue
+from ._arrival import Arrival, Door
+from ._deadlines import Deadlines
+from ._ending import overdue
+from ._following import overdue_followed
+from ._grace import GRACE, Grace
+from ._hosting import hand_over, has_let_go
 from ._job import Job
+from ._lane_options import LaneOptions, default_max_wait
+from ._leaving import leave_behind
 from ._memory import recall, remember
 from ._poll import poll
 from ._submit import submit
+from ._tasks import Tasks
+from ._uploading import stop_uploads
+from ._watch import watch
 
 if TYPE_CHECKING:
     from .._transport import Transport
@@ -46,40 +48,8 @@ __all__ = ["Lane", "LaneOptions", "default_max_wait"]
 
 _log = logging.getLogger("kinovi_async")
 
-# A wait of this many seconds after a cancellation for a submission on the wire: its
-# answer carries the id of a paid task.
-GRACE = 10.0
-# No task is given up sooner than this, in seconds.
-MIN_MAX_WAIT = 900.0
 
-
-def default_max_wait(model: str) -> float:
-    """Seconds to wait for a task when the user does not say: generous, at least 15 min."""
-    description = describe(model)
-    if description is None:
-        return MIN_MAX_WAIT
-    return max(MIN_MAX_WAIT, 3 * description.typical_seconds[1], description.give_up_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class LaneOptions:
-    """What a lane's user chose."""
-
-    max_in_flight: int | None = None
-    max_queue: int | float = math.inf
-    budget: Decimal | None = None
-    assume_cost: Decimal | None = None
-    retry_failed: int = 0
-    on_event: EventHandler | None = None
-    pause_on_stop: bool = False
-    """True: keep the queue and wait for resume(). False: cancel what is unsent."""
-    cancel_on_leave: bool = False
-    """Whether jobs still queued when the wait is left are cancelled in a durable ledger."""
-    group: str = ""
-    """The group of jobs that are given none."""
-
-
-class Lane:
+class Lane(Tasks):
     """Drives jobs; everything in it happens on the account's event loop."""
 
     def __init__(
@@ -88,53 +58,57 @@ class Lane:
         book: Book,
         options: LaneOptions,
         transport: Transport | None = None,
+        *,
+        host: Lane | None = None,
     ) -> None:
+        self._deadlines = Deadlines()
+        super().__init__(self._deadlines.wake)
         self.account = account
         self.book = book
         self.options = options
         self.transport = account.transport if transport is None else transport
+        self.host = host
+        """The lane in whose tasks this one runs: this one drives other processes' jobs."""
+        self.guests: Lane | None = None
+        """The lane for other processes' jobs that runs in this one's tasks."""
+        self.leaving = False
+        """It takes no more of other processes' jobs."""
         self.jobs: dict[str, Job] = {}
-        """Not ended yet, and this lane's to drive."""
+        """Not ended yet, and this lane's to drive, or to follow in the ledger."""
         self.followers: set[Job] = set()
         """Their key is driven under another handle."""
-        self.arriving: set[Arrival] = set()
-        """On their way through the ledger."""
-        self._door: deque[Arrival] = deque()
+        self._door = Door(self)
         self.stopped: KinoviError | None = None
         """Why nothing more is submitted."""
         self.paused: KinoviError | None = None
         self.draining = False
         """Nobody will resume: what would pause ends what is unsent."""
-        self.closing = False
-        self.crash: Exception | None = None
-        """Why it broke; raised by `run`."""
-        self.bounded: set[anyio.CancelScope] = set()
-        """What is shielded, and gets `GRACE` seconds when the wait is left."""
         self.running: set[str] = set()
         """Keys of jobs whose task runs."""
-        self.spent = Decimal(0)
-        self.reserved = Decimal(0)
         self.counts: dict[OutcomeStatus, int] = dict.fromkeys(OutcomeStatus, 0)
         self.deliver: Callable[[Outcome], None] = _ignore
-        self._group: anyio.abc.TaskGroup | None = None
-        self._early: list[Callable[[], Awaitable[None]]] = []
-        """What was decided before `run` began."""
-        self._wakeup = anyio.Event()
-        self._sleeps_until = -math.inf
-        self._deadlines: LazyHeap[Job] = LazyHeap()
-        """When to look at a job again; ended jobs leave it at once, or they would pile up."""
-        self._ticket = itertools.count()
+        self._grace = Grace()
+        self.watching = anyio.CancelScope()
         self._changed = anyio.Event()
         self._turnstile = anyio.Lock()
 
     # -- life ------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Opens the ledger and joins the account's queue."""
+        """Opens the ledger and joins the account's queue.
+
+        Raises:
+            LedgerError: it cannot be opened, or is run by somebody who does not share it.
+        """
         self.account.check_loop()
-        await self.book.open()
-        await self.count_money()
-        await recall(self.account, self.book)
+        await self.book.join(self)
+        try:
+            await self.book.count_money()
+            await recall(self.account, self.book)
+        except BaseException:
+            with anyio.CancelScope(shield=True):  # bounded by the ledger's own timeout
+                await self.book.leave(self)
+            raise
         self.account.join(self, self.options.max_in_flight)
 
     async def run(self, done: Callable[[], bool]) -> None:
@@ -148,19 +122,20 @@ class Lane:
         """
         try:
             async with anyio.create_task_group() as group:
-                self._group = group
-                for act in self._early:
-                    group.start_soon(self._guard, act)
-                self._early.clear()
+                self.begin_in(group)
                 self.account.drive(self)
+                if self.host is None and self.book.shared:
+                    self.book.line_up(self)
+                    self.begin(lambda: watch(self))
                 try:
-                    while not done() and self.crash is None:
+                    while self.crash is None and not (done() and has_let_go(self)):
                         await self._sleep()
                 finally:
                     self.close()
                 group.cancel_scope.cancel()
         finally:
             self._group = None
+            hand_over(self)
             self.account.leave(self)
             # Also in a task of its own, which a second native cancellation does not reach:
             # whoever waits on these jobs must be told.
@@ -172,11 +147,13 @@ class Lane:
     def close(self) -> None:
         """Begins nothing more; what is on the wire gets `GRACE` seconds."""
         if not self.closing:
-            self.closing = True
+            self.closing = self.leaving = True
+            self.book.step_back(self)
+            if self.guests is not None:
+                self.guests.close()
             self.account.retire(self)
-            deadline = anyio.current_time() + GRACE
-            for scope in self.bounded:
-                scope.deadline = min(scope.deadline, deadline)
+            stop_uploads(self)
+            self._grace.begin()
 
     def abandon(self) -> None:
         """Stops driving; what runs is left to the ledger."""
@@ -184,44 +161,29 @@ class Lane:
         if self._group is not None:
             self._group.cancel_scope.cancel()
 
-    def fail(self, error: Exception) -> None:
-        """Breaks the lane: its jobs are told, and `run` raises the error."""
-        if self.crash is None:
-            self.crash = error
-        self._wakeup.set()
-
     async def _leave(self) -> None:
         try:
             await leave_behind(self)
-            if self.crash is None:
+            if self.crash is None and self.host is None:
                 await remember(self.account, self.book)
         finally:
-            self.changed()
+            try:
+                if self.host is None:
+                    await self.book.leave(self)  # noqa: ASYNC102 - run() shields and bounds it
+            finally:
+                self.changed()
 
     def alarm(self, at: float | None) -> None:
         """The account's timer; wakes the sleeper only when it would oversleep."""
-        if at is not None and at < self._sleeps_until:
-            self._wakeup.set()
+        if at is not None:
+            self._deadlines.alarm(at)
 
     async def _sleep(self) -> None:
+        await self._deadlines.sleep(self.account.wake_at if self.account.keeps_time(self) else None)
         now = anyio.current_time()
-        first = self._deadlines.first_time
-        until = math.inf if first is None else first
-        if self.account.keeps_time(self) and self.account.wake_at is not None:
-            until = min(until, self.account.wake_at)
-        self._sleeps_until = until
-        if until > now:
-            with anyio.CancelScope(deadline=until):
-                await self._wakeup.wait()
-        else:
-            await anyio.lowlevel.checkpoint()
-        self._sleeps_until = -math.inf
-        if self._wakeup.is_set():
-            self._wakeup = anyio.Event()
-        now = anyio.current_time()
-        while (job := self._deadlines.first()) is not None and self._deadlines.key(job)[0] <= now:
-            self._deadlines.discard(job)
-            self._begin(overdue, job)
+        for job in self._deadlines.take_due(now):
+            followed = job.key in self.book.followed
+            self._begin(overdue_followed if followed else overdue, job)
         wake_at = self.account.wake_at
         if wake_at is not None and wake_at <= now and self.account.keeps_time(self):
             self.account.pump()
@@ -258,7 +220,7 @@ class Lane:
         """A job moved on: whoever waits for room or for the end looks again."""
         self._changed.set()
         self._changed = anyio.Event()
-        self._wakeup.set()
+        self._deadlines.wake()
 
     def hold(self) -> None:
         """Submits nothing for a while: nobody takes the outcomes."""
@@ -288,57 +250,6 @@ class Lane:
 
         self.begin(run)
 
-    def begin(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Starts something in the lane's own tasks, now or as soon as it runs."""
-        if self._group is not None:
-            if not self.closing:
-                self._group.start_soon(self._guard, act)
-        elif not self.closing:
-            self._early.append(act)
-
-    async def _guard(self, act: Callable[[], Awaitable[None]]) -> None:
-        """An error here is the ledger's or a bug: it ends the lane, alone and unwrapped."""
-        try:
-            await act()
-        except Exception as error:  # noqa: BLE001 - raised again by run()
-            self.fail(error)
-
-    async def carry_out(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Does something to the end, whatever becomes of the caller.
-
-        Raises:
-            ConfigurationError: the lane is not running.
-            LedgerError: it broke the lane.
-        """
-        self.check_alive()
-        done = anyio.Event()
-
-        async def run() -> None:
-            with anyio.CancelScope(shield=True):
-                try:
-                    await act()
-                except Exception as error:  # noqa: BLE001 - raised below, and by run()
-                    self.fail(error)
-                finally:
-                    done.set()
-
-        self.begin(run)
-        await done.wait()
-        if self.crash is not None:
-            raise self.crash
-
-    def check_alive(self) -> None:
-        """Refuses work that nobody would do.
-
-        Raises:
-            ConfigurationError, LedgerError: the lane has ended, or broke.
-        """
-        if self.crash is not None:
-            raise self.crash
-        if self.closing:
-            msg = "the wait these jobs belong to has ended"
-            raise ConfigurationError(msg)
-
     # -- jobs ------------------------------------------------------------------------
 
     def arrive(
@@ -357,20 +268,18 @@ class Lane:
             BudgetExceededError: with a budget, a price is unknown.
         """
         self.check_alive()
+        if self.account.observer is not None:
+            for job in jobs:
+                job.stamp = job.stamp or self.account.observer.stamp()
         arrival = Arrival(jobs, rerun=rerun, replace_unsent=replace_unsent)
         arrival.price(self, check=check_price)
-        self.arriving.add(arrival)
-        self._door.append(arrival)
-        if len(self._door) == 1:
-            self.begin(self._let_in)
+        self._door.take(arrival)
         return arrival
 
-    async def _let_in(self) -> None:
-        # One after the other: the order of arrival is the order in the queue.
-        with anyio.CancelScope(shield=True):
-            while self._door:
-                await enter(self, self._door[0])
-                self._door.popleft()
+    @property
+    def arriving(self) -> set[Arrival]:
+        """On their way through the ledger."""
+        return self._door.arriving
 
     async def add(
         self,
@@ -396,27 +305,27 @@ class Lane:
         if arrival.error is not None:
             raise arrival.error
 
-    async def count_money(self) -> None:
-        """Keeps the totals at hand for the statistics."""
-        totals = await self.book.ledger.totals()
-        self.spent = totals.spent
-        self.reserved = totals.reserved + totals.exposed
-
     def track(self, job: Job) -> Entry:
         """From here on the job is this lane's to drive."""
-        job.lane = self
+        self.hold_job(job)
         entry = job.entry = Entry(
             key=job.key,
             model=job.request.model,
-            group=job.group or self.options.group,
+            group=job.group or job.lane_group or self.options.group,
             priority=job.priority,
             lane=self,
             payload=job,
             batch=job.batch,
         )
+        self.book.followed.pop(job.key, None)
+        return entry
+
+    def hold_job(self, job: Job) -> None:
+        """From here on the job is told by this lane."""
+        job.lane = self
         self.jobs[job.key] = job
         self.book.live[job.key] = job
-        return entry
+        self.book.told_unsent.discard(job.key)
 
     def untrack(self, job: Job) -> None:
         """The job is nobody's to drive any more."""
@@ -426,6 +335,7 @@ class Lane:
             self.running.discard(job.key)
         if self.book.live.get(job.key) is job:
             del self.book.live[job.key]
+            self.book.followed.pop(job.key, None)
         self._deadlines.discard(job)
 
     def requeue(self, job: Job) -> None:
@@ -451,39 +361,39 @@ class Lane:
 
     def watch(self, at: float, job: Job) -> None:
         """Looks at the job again at this time of the clock, and at no other set before."""
-        self._deadlines.put(job, (at, next(self._ticket)))
-        if at < self._sleeps_until:
-            self._wakeup.set()
+        self._deadlines.put(job, at)
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens to events."""
+        return self.options.on_event is not None or self.account.observer is not None
+
+    def observe(self, event: Event) -> None:
+        """Tells the client's observer alone; what it raises is logged, never fatal."""
+        if self.account.observer is None:
+            return
+        try:
+            self.account.observer(event)
+        except Exception:  # noqa: BLE001 - the user's
+            _log.exception("the observer raised for %s", type(event).__name__)
 
     async def emit(self, event: Event) -> None:
         """Tells the user's handler; what it raises is logged, never fatal."""
+        self.observe(event)
         handler = self.options.on_event
         if handler is None:
             return
         try:
             answer = handler(event)
             if inspect.isawaitable(answer):
-                with self.bound(anyio.CancelScope()):
+                with self._grace.bound(anyio.CancelScope()):
                     await answer
         except Exception:  # noqa: BLE001 - the user's
             _log.exception("on_event raised for %s", type(event).__name__)
 
-    @contextmanager
-    def bound(self, scope: anyio.CancelScope) -> Iterator[anyio.CancelScope]:
-        """Enters a scope that gets `GRACE` seconds when the wait is left."""
-        with self.bounding(scope), scope:
-            yield scope
-
-    @contextmanager
-    def bounding(self, scope: anyio.CancelScope) -> Iterator[None]:
-        """The same for a scope that somebody else enters."""
-        if self.closing:
-            scope.deadline = min(scope.deadline, anyio.current_time() + GRACE)
-        self.bounded.add(scope)
-        try:
-            yield
-        finally:
-            self.bounded.discard(scope)
+    def bounding(self, scope: anyio.CancelScope) -> AbstractContextManager[None]:
+        """For a scope that gets `GRACE` seconds when the wait is left."""
+        return self._grace.bounding(scope)
 
 
 def _ignore(_: Outcome) -> None:

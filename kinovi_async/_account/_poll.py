@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import anyio
 
+from .._crash_points import point
 from .._errors import (
     APIError,
     AuthenticationError,
@@ -23,6 +24,7 @@ from .._events import JobPolled
 from .._ledger import Ending, JsonObject
 from .._outcomes import OutcomeStatus
 from .._records import TaskRecord, TaskStatus
+from .._requests import settle_delay
 from ._ending import end, expire, stop
 from ._error_json import error_to_json
 from ._triage import is_retryable
@@ -45,8 +47,10 @@ async def poll(lane: Lane, job: Job) -> None:
     """Fetches the record once. A failed poll never ends the wait."""
     if _is_over(job) or job.entry is None or job.task_id is None:
         return
+    point("poll: before")
     try:
         record = await lane.transport.fetch(job.task_id, retries=0)
+        point("poll: answered")
     except (APIError, ConfigurationError) as error:  # the latter from a key function
         if not _is_over(job):
             await _failed(lane, job, error)
@@ -59,8 +63,31 @@ async def poll(lane: Lane, job: Job) -> None:
         lane.account.state.polled(job.entry, anyio.current_time())
         await _told(lane, job, record.status)
         return
+    record = await _settled(lane, job, record)
+    if _is_over(job):
+        return
     with anyio.CancelScope(shield=True):
         await _ended(lane, job, record)
+
+
+async def _settled(lane: Lane, job: Job, record: TaskRecord) -> TaskRecord:
+    """The record with its final price, which some models set only seconds after success.
+
+    Its slot is free meanwhile. Whoever is cancelled here leaves an accepted task to the
+    ledger, which the next run reads again.
+    """
+    delay = settle_delay(job.request) if record.status is TaskStatus.SUCCESS else None
+    if delay is None or job.entry is None:
+        return record
+    lane.account.state.ended(job.entry, anyio.current_time(), _seconds(record))
+    lane.account.pump()
+    await anyio.sleep(delay * lane.account.second)
+    try:
+        again = await lane.transport.fetch(record.task_id, retries=2)
+    except (APIError, ConfigurationError) as error:
+        _log.warning("the final price of task %s is not known: %s", record.task_id, error)
+        return record
+    return again if again.status is TaskStatus.SUCCESS else record
 
 
 def _is_over(job: Job) -> bool:
@@ -69,10 +96,12 @@ def _is_over(job: Job) -> bool:
 
 
 async def _told(lane: Lane, job: Job, status: TaskStatus | None) -> None:
-    if lane.options.on_event is not None:
+    if lane.heard:
         at = lane.account.wall()
         task_id = cast("str", job.task_id)
-        await lane.emit(JobPolled(at=at, key=job.key, task_id=task_id, status=status))
+        model = job.request.model
+        polled = JobPolled(at=at, key=job.key, task_id=task_id, status=status, model=model)
+        await lane.emit(polled)
 
 
 async def _failed(lane: Lane, job: Job, error: KinoviError) -> None:
@@ -108,6 +137,8 @@ async def _ended(lane: Lane, job: Job, record: TaskRecord) -> None:
     assert job.entry is not None  # noqa: S101 - see poll
     account = lane.account
     account.state.ended(job.entry, anyio.current_time(), _seconds(record))
+    if lane.book.mailbox is not None:
+        lane.book.mailbox.ended(job)
     raw = cast("JsonObject", record.raw)
     if record.status is TaskStatus.SUCCESS:
         if not record.outputs:
@@ -133,12 +164,14 @@ async def _run_again(lane: Lane, job: Job, ending: Ending) -> bool:
     """Queues a failed job again when that is worth it and allowed: it was refunded."""
     if lane.stopped is not None or lane.closing:
         return False
-    if job.reruns >= lane.options.retry_failed:
+    allowed = job.terms.retry_failed if job.terms is not None else 0
+    if job.reruns >= max(allowed, lane.options.retry_failed):
         return False
     ledger = lane.book.ledger
     job.reruns += 1
     await ledger.end(job.key, ending)
     await ledger.add([job.to_ledger(lane.account.wall())], rerun={OutcomeStatus.FAILED})
+    point("poll: failed job queued again")
     job.task_id = None
     job.accepted_at = None
     lane.requeue(job)

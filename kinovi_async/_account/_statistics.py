@@ -47,26 +47,30 @@ class Statistics(NamedTuple):
     """Share of the learned slots that were in use while jobs were queued, 0 to 1."""
     queue_age: float | None
     """Seconds that the oldest queued job of the account has waited."""
+    runner: bool
+    """Whether this process runs the ledger; if not, another one does, and knows the account."""
 
 
 def statistics_of(lane: Lane) -> Statistics:
     """The snapshot of one lane and of the account it belongs to."""
     state = lane.account.state.statistics(anyio.current_time())
+    totals = lane.book.totals
     return Statistics(
         queued=lane.unsent,
         submitting=state.submitting,
         in_flight=state.in_flight,
         done=sum(lane.counts.values()),
         outcomes=dict(lane.counts),
-        limit=state.limit,
+        limit=state.limit if lane.book.runs else None,
         rejected=state.refused,
         polls=state.polls,
-        credits=lane.spent,
-        reserved=lane.reserved,
+        credits=totals.spent,
+        reserved=totals.reserved + totals.exposed,
         groups={str(group): counts for group, counts in state.groups.items()},
         paused=lane.paused or lane.stopped,
         slot_use=state.slot_use,
         queue_age=state.oldest_queue_age,
+        runner=lane.book.runs,
     )
 
 

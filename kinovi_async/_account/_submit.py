@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, assert_never
 
 import anyio
+import anyio.lowlevel
 
+from .._crash_points import point
 from .._errors import (
     AmbiguousSubmissionError,
     AuthenticationError,
@@ -17,6 +18,7 @@ from .._errors import (
     ConcurrencyLimitError,
     ConfigurationError,
     InsufficientCreditsError,
+    InvalidRequestError,
     KinoviError,
     LedgerError,
     NotFoundError,
@@ -24,9 +26,8 @@ from .._errors import (
     RateLimitError,
 )
 from .._events import JobAccepted, JobRefused, JobSubmitted
-from .._ledger import JobState, Permission
-from .._outcomes import Attempt, AttemptResult, OutcomeStatus
-from .._policy import Phase, SubmitEvidence
+from .._ledger import Permission
+from .._outcomes import AttemptResult, OutcomeStatus
 from .._scheduling import Refusal
 from .._transport import (
     Accepted,
@@ -36,30 +37,33 @@ from .._transport import (
     Rejected,
     ServerFailed,
     SubmitResult,
+    held,
+    resubmission,
 )
-from ._arrival import start, unknown_price
-from ._ending import conclude, end, give_back, stop
+from ._arrival import look_again, unknown_price
+from ._breaker import stop_if_open
+from ._ending import end, end_refused, forgo, give_back, stop
 from ._error_json import ending_of_attempt
-from ._job import outcome_of
+from ._held import hold, seconds_to_hold
+from ._uploading import uploaded
 
 if TYPE_CHECKING:
     from ._job import Job
     from ._lane import Lane
 
-__all__ = ["submit"]
+__all__ = ["accept_held", "submit"]
 
 _log = logging.getLogger("kinovi_async")
 
 # Submissions that never left, in a row, after which an address that never answered is
 # taken for wrong. One that did answer is waited for without end: a network comes back.
 MAX_UNSENT = 5
-# Unclear answers in a row after which nothing more is submitted: an outage must not
-# turn a whole batch ambiguous.
-MAX_AMBIGUOUS = 3
 # Seconds, for polls every 3 s, until a job that the budget does not cover tries again.
 BUDGET_DELAY = 3.0
 # Waits before a submission is sent again, in seconds for polls every 3 s.
 FIRST_DELAY, MAX_DELAY = 1.0, 30.0
+# Seconds, for polls every 3 s, until a job looks whether the one that tries was answered.
+TRIAL_DELAY = 1.0
 
 
 async def submit(lane: Lane, job: Job) -> None:
@@ -67,6 +71,9 @@ async def submit(lane: Lane, job: Job) -> None:
 
     One shielded unit: cancelled between POST and record, a paid task would be lost.
     """
+    # One cancellation may hit several waits, and the slot that the first one gives up goes to
+    # another of them before that one is told: its job is not to be sent any more.
+    await anyio.lowlevel.checkpoint()
     with anyio.CancelScope(shield=True):
         await _submit(lane, job)
 
@@ -74,23 +81,43 @@ async def submit(lane: Lane, job: Job) -> None:
 async def _submit(lane: Lane, job: Job) -> None:
     assert job.entry is not None  # noqa: S101 - it was in the queue
     account, state = lane.account, lane.account.state
+    if job.request.files and not await uploaded(lane, job):
+        return
     if lane.closing or lane.stopped is not None:
         state.dropped(job.entry, anyio.current_time())
         if lane.stopped is not None:
             await give_back(lane, job)
         return
+    try:
+        _ = job.encoded
+    except InvalidRequestError as error:  # entered for another generation of the API
+        state.dropped(job.entry, anyio.current_time())
+        await end_refused(lane, job, error)
+        return
     if job.cost is None and lane.options.budget is not None:
         state.dropped(job.entry, anyio.current_time())
-        await end(lane, job, OutcomeStatus.REJECTED, error=unknown_price(job))
+        await end_refused(lane, job, unknown_price(job))
         return
+    if not account.breaker.admits:
+        wait = TRIAL_DELAY * account.second
+        state.returned(job.entry, anyio.current_time(), wait, whole_account=True)
+        await gone_if_stopped(lane, job)
+        return
+    with account.breaker.sending():
+        await _try(lane, job)
+
+
+async def _try(lane: Lane, job: Job) -> None:
+    point("submission: before the intent")
     intent = await lane.book.ledger.intent(
         job.key,
         lane.book.execution,
-        at=account.wall(),
+        at=lane.account.wall(),
         reserve=job.cost if job.cost is not None else Decimal(0),
-        budget=lane.options.budget,
+        budget=budget_of(lane, job),
         body_hash=job.body_hash,
     )
+    point("submission: after the intent")
     if intent.permission is Permission.GRANTED:
         await _send(lane, job, intent.attempt)
     elif intent.permission is Permission.OVER_BUDGET:
@@ -101,21 +128,26 @@ async def _submit(lane: Lane, job: Job) -> None:
 
 async def _send(lane: Lane, job: Job, attempt: int) -> None:
     assert job.entry is not None  # noqa: S101 - see submit
-    await lane.emit(JobSubmitted(at=lane.account.wall(), key=job.key, attempt=attempt))
+    at, model = lane.account.wall(), job.request.model
+    await lane.emit(JobSubmitted(at=at, key=job.key, attempt=attempt, model=model))
     if lane.closing:  # interrupted before anything left: as if it had not been tried
         await lane.book.ledger.refused(job.key, lane.book.execution)
         lane.account.state.dropped(job.entry, anyio.current_time())
         return
-    result = await _post(lane, job)
-    await _record(lane, job, result, attempt)
+    point("submission: before the POST")
+    result = await _post(lane, job, attempt)
+    point("submission: answered, not recorded")
+    await _record(lane, job, result)
 
 
-async def _post(lane: Lane, job: Job) -> SubmitResult:
+async def _post(lane: Lane, job: Job, attempt: int) -> SubmitResult:
     scope = anyio.CancelScope(shield=True)
+    address = None if lane.book.mailbox is None else lane.book.mailbox.address(job, attempt)
+    job.hooked, job.hinted = address is not None, False
     job.sending = True
     with lane.bounding(scope):
         try:
-            result = await lane.transport.submit(job.encoded, scope=scope)
+            result = await lane.transport.submit(job.encode(address), scope=scope, attempt=attempt)
         except ConfigurationError as error:  # of a key function: before anything is sent
             result = NotSent(error, retryable=False)
         except BaseException:
@@ -123,75 +155,107 @@ async def _post(lane: Lane, job: Job) -> SubmitResult:
             _log.critical("job %s was cut off while it was sent; it may be paid for", job.key)
             raise
     job.sending = False
+    if lane.host is not None:
+        lane.host.changed()  # it may be about to end, and wait for this
     return result
+
+
+def budget_of(lane: Lane, job: Job) -> Decimal | None:
+    """The credits that bound this job: another process's jobs bring a bound of their own."""
+    budget = lane.options.budget
+    if lane.host is None or job.terms is None or job.terms.budget is None:
+        return budget
+    return job.terms.budget if budget is None else min(budget, job.terms.budget)
 
 
 async def _over_budget(lane: Lane, job: Job) -> None:
     """Stops, unless what is reserved now may still come free: a refusal, a failed task."""
     assert job.entry is not None  # noqa: S101 - see submit
+    budget = budget_of(lane, job)
+    if budget != lane.options.budget:  # its own, which stops nobody else and waits for nobody
+        lane.account.state.dropped(job.entry, anyio.current_time())
+        status, error = job.unsent(_exceeded(job, budget))
+        await end(lane, job, status, error=error)
+        return
     if lane.running or any(other.sending for other in lane.jobs.values()):
         wait = BUDGET_DELAY * lane.account.second
         lane.account.state.returned(job.entry, anyio.current_time(), wait)
-        await _gone_if_stopped(lane, job)
+        await gone_if_stopped(lane, job)
         return
-    error = BudgetExceededError(
-        f"the budget of {lane.options.budget} credits does not cover job {job.key} "
-        f"({job.cost} credits)"
+    await stop_at(lane, job, _exceeded(job, budget))
+
+
+def _exceeded(job: Job, budget: Decimal | None) -> BudgetExceededError:
+    return BudgetExceededError(
+        f"the budget of {budget} credits does not cover job {job.key} ({job.cost} credits)"
     )
-    await _stop_at(lane, job, error)
 
 
 async def _taken(lane: Lane, job: Job) -> None:
     """The ledger says no: somebody else cancelled, resolved or replaced the job meanwhile."""
     assert job.entry is not None  # noqa: S101 - see submit
     lane.account.state.dropped(job.entry, anyio.current_time())
-    row = await lane.book.ledger.get(job.key)
-    if row is None or row.state is JobState.SENDING:
-        msg = f"job {job.key} is being sent by another process"
-        raise LedgerError(msg)
-    if row.status is not None and row.status is not OutcomeStatus.EXPIRED:
-        await conclude(lane, job, outcome_of(row, job.request, index=job.index))
-        return
-    lane.untrack(job)
-    if row.state is JobState.QUEUED:
-        job.take_over(row)
-    lane.followers.add(job)  # until it has found its place: the lane is not done
-    await start(lane, job, row)
-    if job.leader is None:
-        lane.followers.discard(job)
+    await look_again(lane, job)
 
 
-async def _record(lane: Lane, job: Job, result: SubmitResult, attempt: int) -> None:
+async def _record(lane: Lane, job: Job, result: SubmitResult) -> None:
+    account = lane.account
     if not isinstance(result, NotSent):
-        lane.account.unsent_in_a_row = 0
-        lane.account.answered = True
-    if not isinstance(result, Ambiguous):
-        lane.account.ambiguous_in_a_row = 0
+        account.unsent_in_a_row = 0
+    if not isinstance(result, NotSent) or result.answered:
+        account.answered = True
     match result:
         case Accepted(task_id):
+            account.breaker.clear()
             await _accepted(lane, job, task_id)
         case Refused(error):
+            account.breaker.clear()
             await _refused(lane, job, error)
         case Rejected(error):
+            account.breaker.clear()
             await _rejected(lane, job, error)
         case NotSent(error, retryable):
             await _not_sent(lane, job, error, retryable=retryable)
-        case ServerFailed(error):
-            await _server_failed(lane, job, error, attempt)
-        case Ambiguous(error):
-            await _ambiguous(lane, job, error)
+        case ServerFailed() | Ambiguous():
+            await _unclear(lane, job, result)
         case _:
             assert_never(result)
+    if lane.book.mailbox is not None:  # a webhook may have been faster
+        lane.book.mailbox.nudge()
 
 
-async def _accepted(lane: Lane, job: Job, task_id: str) -> None:
+async def accept_held(lane: Lane, job: Job, task_id: str) -> None:
+    """A webhook, and a GET of its task, proved that an unclear submission was accepted."""
+    held, job.held = job.held, None
+    lane.account.breaker.clear()
+    await _accepted(lane, job, task_id, late=True)
+    if held is not None:
+        held.set()
+
+
+def _runs(lane: Lane, job: Job, *, late: bool) -> None:
+    """Tells the queue that the task runs, or that it has for a while."""
+    assert job.entry is not None  # noqa: S101 - see submit
+    state, now = lane.account.state, anyio.current_time()
+    if late:
+        state.adopt(job.entry, now, age=now - job.entry.sent_at, webhook=True)
+        state.notified(job.entry, now)
+    else:
+        mailbox = lane.book.mailbox
+        webhook = job.hooked and mailbox is not None and mailbox.speaks
+        state.accepted(job.entry, now, webhook=webhook)
+
+
+async def _accepted(lane: Lane, job: Job, task_id: str, *, late: bool = False) -> None:
     assert job.entry is not None  # noqa: S101 - see submit
     account = lane.account
-    twin = lane.account.find_task(task_id)
+    twin = account.note_task(task_id, job.key)
     if twin is not None:
-        _log.error("jobs %s and %s were both told task %s", twin.key, job.key, task_id)
+        _log.error("jobs %s and %s were both told task %s", twin, job.key, task_id)
     job.task_id = task_id
-    account.state.accepted(job.entry, anyio.current_time())
+    job.unclear = None
+    _runs(lane, job, late=late)
+    point("submission: before the acceptance")
     try:
         await lane.book.ledger.accepted(job.key, lane.book.execution, task_id, at=account.wall())
     except LedgerError as error:
@@ -200,8 +264,17 @@ async def _accepted(lane: Lane, job: Job, task_id: str) -> None:
         _log.critical("job %s became task %s, which the ledger could not keep", job.key, task_id)
         error.task_id = task_id
         raise
+    point("submission: after the acceptance")
     lane.begin_wait(job)
-    await lane.emit(JobAccepted(at=account.wall(), key=job.key, task_id=task_id))
+    await lane.emit(
+        JobAccepted(
+            at=account.wall(),
+            key=job.key,
+            task_id=task_id,
+            model=job.request.model,
+            queue_time=job.entry.sent_at - job.entry.enqueued_at,
+        )
+    )
 
 
 async def _refused(lane: Lane, job: Job, error: RateLimitError) -> None:
@@ -214,10 +287,13 @@ async def _refused(lane: Lane, job: Job, error: RateLimitError) -> None:
         retry_after=error.retry_after,
         is_rate=limited is None,
     )
+    point("submission: 429, not recorded")
     await lane.book.ledger.refused(job.key, lane.book.execution)
     lane.account.state.refused(job.entry, anyio.current_time(), refusal)
-    await lane.emit(JobRefused(at=lane.account.wall(), key=job.key, limit=limit))
-    await _gone_if_stopped(lane, job)
+    point("submission: 429 recorded")
+    at, model = lane.account.wall(), job.request.model
+    await lane.emit(JobRefused(at=at, key=job.key, limit=limit, model=model))
+    await gone_if_stopped(lane, job)
 
 
 async def _rejected(lane: Lane, job: Job, error: KinoviError) -> None:
@@ -227,11 +303,10 @@ async def _rejected(lane: Lane, job: Job, error: KinoviError) -> None:
     if isinstance(error, stops):
         # It concerns the account, not this request, which may well be sent later.
         await lane.book.ledger.refused(job.key, lane.book.execution)
-        await _stop_at(lane, job, error)
+        await stop_at(lane, job, error)
         return
     lane.account.state.dropped(job.entry, anyio.current_time())
-    ending = ending_of_attempt(error, AttemptResult.REJECTED, at=lane.account.wall())
-    await end(lane, job, OutcomeStatus.REJECTED, error=error, ending=ending)
+    await end_refused(lane, job, error, sent=True)
 
 
 async def _not_sent(lane: Lane, job: Job, error: KinoviError, *, retryable: bool) -> None:
@@ -241,38 +316,41 @@ async def _not_sent(lane: Lane, job: Job, error: KinoviError, *, retryable: bool
     hopeless = not account.answered and account.unsent_in_a_row >= MAX_UNSENT
     if not retryable or hopeless:
         await stop(lane, error)
-    await _gone_if_stopped(lane, job)
+    await gone_if_stopped(lane, job)
 
 
-async def _server_failed(lane: Lane, job: Job, error: KinoviError, attempt: int) -> None:
+async def _unclear(lane: Lane, job: Job, result: ServerFailed | Ambiguous) -> None:
+    """Sends it again as often as the policy says, and holds it then."""
     row = await lane.book.ledger.get(job.key)
-    if row is not None and _failures(row.attempts) < lane.account.policy.max_server_error_resubmits:
-        await _send_again(lane, job, AttemptResult.SERVER_ERROR, error)
-        await _gone_if_stopped(lane, job)
-        return
-    message = f"job {job.key}: the server failed {attempt} times; it may have been accepted"
-    unclear = AmbiguousSubmissionError(message)
-    unclear.evidence = SubmitEvidence(phase=Phase.SENT, status=500)
-    await _ambiguous(lane, job, unclear)
-
-
-def _failures(attempts: Sequence[Attempt]) -> int:
-    """Server errors since the job was last accepted: an earlier run's do not count."""
-    count = 0
-    for attempt in reversed(attempts):
-        if attempt.result is AttemptResult.ACCEPTED:
-            break
-        count += attempt.result is AttemptResult.SERVER_ERROR
-    return count
+    earlier = [attempt.result for attempt in row.attempts] if row is not None else []
+    booked = resubmission(result, earlier, lane.account.policy)
+    # The documented 500 is clear enough while it may be retried: the API is there.
+    if booked is not AttemptResult.SERVER_ERROR:
+        lane.account.breaker.unclear()
+    error = job.unclear = held(result).error
+    seconds = 0.0 if booked is AttemptResult.SERVER_ERROR else seconds_to_hold(lane, job)
+    if seconds > 0:
+        hold(lane, job, seconds, otherwise=lambda: _given_up(lane, job, booked, error))
+    elif booked is None:
+        await _ambiguous(lane, job, error)
+    else:
+        _log.warning("job %s is sent again, though it may have been accepted: %s", job.key, error)
+        await _send_again(lane, job, booked, result.error)
+    if booked is not AttemptResult.SERVER_ERROR:
+        await stop_if_open(lane, error)
+    await gone_if_stopped(lane, job)
 
 
 async def _send_again(lane: Lane, job: Job, result: AttemptResult, error: KinoviError) -> None:
     assert job.entry is not None  # noqa: S101 - see submit
     account = lane.account
+    point("submission: failed, not recorded")
     await lane.book.ledger.send_again(
         job.key, lane.book.execution, result=result, detail=error.message
     )
-    wait = min(MAX_DELAY, FIRST_DELAY * math.pow(2, account.unsent_in_a_row))
+    point("submission: failed, recorded")
+    tries = min(account.unsent_in_a_row + account.breaker.in_a_row, 10)
+    wait = min(MAX_DELAY, FIRST_DELAY * math.pow(2, tries))
     delay = account.second * wait * account.rng.uniform(0.5, 1.0)
     # A network that is down is down for every job: the account waits, not one job.
     account.state.returned(job.entry, anyio.current_time(), delay, whole_account=True)
@@ -284,25 +362,35 @@ async def _ambiguous(lane: Lane, job: Job, error: AmbiguousSubmissionError) -> N
     account.state.unclear(job.entry, anyio.current_time())
     ending = ending_of_attempt(error, AttemptResult.AMBIGUOUS, at=account.wall())
     await end(lane, job, OutcomeStatus.AMBIGUOUS, error=error, ending=ending)
-    account.ambiguous_in_a_row += 1
-    if account.ambiguous_in_a_row >= MAX_AMBIGUOUS:
-        count = account.ambiguous_in_a_row
-        outage = AmbiguousSubmissionError(
-            f"{count} submissions in a row had an unclear answer; nothing more is submitted"
-        )
-        outage.evidence = error.evidence
-        await stop(lane, outage)
 
 
-async def _stop_at(lane: Lane, job: Job, reason: KinoviError) -> None:
+async def _given_up(
+    lane: Lane, job: Job, booked: AttemptResult | None, error: AmbiguousSubmissionError
+) -> None:
+    """No webhook came in time: the policy decides, as it would have at once."""
+    assert job.entry is not None  # noqa: S101 - see submit
+    if booked is None:
+        ending = ending_of_attempt(error, AttemptResult.AMBIGUOUS, at=lane.account.wall())
+        await end(lane, job, OutcomeStatus.AMBIGUOUS, error=error, ending=ending)
+        return
+    _log.warning("job %s is sent again, though it may have been accepted: %s", job.key, error)
+    await lane.book.ledger.send_again(
+        job.key, lane.book.execution, result=booked, detail=error.message
+    )
+    lane.account.state.forget(job.entry, anyio.current_time())
+    lane.requeue(job)
+    await gone_if_stopped(lane, job)
+
+
+async def stop_at(lane: Lane, job: Job, reason: KinoviError) -> None:
     """The job goes back to its place, then everything unsent stops, itself included."""
     assert job.entry is not None  # noqa: S101 - see submit
     lane.account.state.returned(job.entry, anyio.current_time())
     await stop(lane, reason)
-    await _gone_if_stopped(lane, job)
+    await gone_if_stopped(lane, job)
 
 
-async def _gone_if_stopped(lane: Lane, job: Job) -> None:
+async def gone_if_stopped(lane: Lane, job: Job) -> None:
     """A job that came back after its lane was stopped is not queued any more."""
     if (
         lane.stopped is not None
@@ -311,3 +399,8 @@ async def _gone_if_stopped(lane: Lane, job: Job) -> None:
         and lane.account.state.withdraw(job.entry)
     ):
         await give_back(lane, job)
+        return
+    for other in lane.book.lanes:
+        for follower in list(other.followers):
+            if follower.leader is job and other.stopped is not None:
+                await forgo(other, follower)

@@ -62,6 +62,11 @@ class Census:
         if counts == [0, 0]:
             del self._groups[entry.group]
 
+    @property
+    def slot_use(self) -> float | None:
+        """Share of the known slots in use while jobs were queued; None before there is any."""
+        return self._slots_used / self._slots_known if self._slots_known else None
+
     def statistics(self, *, limit: int | None, oldest: float | None) -> Statistics:
         """Everything counted; oldest is when the oldest queued entry came."""
         return Statistics(
@@ -72,7 +77,7 @@ class Census:
             refused=self.refused,
             polls=self.polls,
             accepted=self.accepted,
-            slot_use=self._slots_used / self._slots_known if self._slots_known else None,
+            slot_use=self.slot_use,
             oldest_queue_age=None if oldest is None else self.now - oldest,
             groups={group: (counts[0], counts[1]) for group, counts in self._groups.items()},
         )

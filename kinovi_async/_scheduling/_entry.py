@@ -135,6 +135,16 @@ class Decisions:
     """When to decide again although nothing happened; None: only after the next event."""
 
 
+class Gauges(NamedTuple):
+    """The counts that a dashboard follows; as in `Statistics`."""
+
+    queued: int
+    in_flight: int
+    limit: int | None
+    slot_use: float | None
+    polls: int
+
+
 class Statistics(NamedTuple):
     """Counts of one account at one moment."""
 

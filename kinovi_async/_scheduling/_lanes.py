@@ -23,12 +23,24 @@ def checked_bound(bound: int | None, name: str) -> int | None:
 class Lane:
     """One driver's share of the account: its own bound, and what it has running."""
 
-    __slots__ = ("active", "bound", "held", "lines", "name", "parked", "paused", "serial")
+    __slots__ = (
+        "active",
+        "bound",
+        "held",
+        "lines",
+        "name",
+        "parked",
+        "partner",
+        "paused",
+        "serial",
+    )
 
     def __init__(self, name: Hashable, serial: int, bound: int | None) -> None:
         self.name = name
         self.serial = serial
         self.bound = bound
+        self.partner: Lane | None = None
+        """Another lane that shares its bound, and nothing else."""
         self.paused = False
         self.held = False
         """Not before a certain time, which the account watches."""
@@ -42,14 +54,24 @@ class Lane:
         """How many more entries may be handed out; None: any number."""
         if self.paused or self.held:
             return 0
-        return None if self.bound is None else max(0, self.bound - len(self.active))
+        return None if self.bound is None else max(0, self.bound - self._busy)
 
     @property
     def is_open(self) -> bool:
         """Whether another entry may be handed out."""
         if self.paused or self.held:
             return False
-        return self.bound is None or len(self.active) < self.bound
+        return self.bound is None or self._busy < self.bound
+
+    @property
+    def _busy(self) -> int:
+        return len(self.active) + (len(self.partner.active) if self.partner is not None else 0)
+
+    def set_bound(self, bound: int | None) -> None:
+        """Change the bound, that of a partner included."""
+        self.bound = bound
+        if self.partner is not None:
+            self.partner.bound = bound
 
 
 class Lanes:
@@ -77,17 +99,26 @@ class Lanes:
         """When the next lane held back is let go, or None."""
         return self._held.first_time
 
-    def add(self, name: Hashable, bound: int | None) -> None:
-        """Open a lane; ValueError when there is one of that name."""
+    def add(self, name: Hashable, bound: int | None, *, within: Hashable = None) -> None:
+        """Open a lane, or one within another's bound; ValueError when there is one of that name."""
         if name in self._lanes:
             raise ValueError(f"lane {name!r} exists already")
-        self._lanes[name] = Lane(name, next(self._serials), bound)
+        if within is None:
+            self._lanes[name] = Lane(name, next(self._serials), bound)
+            return
+        partner = self[within]
+        if partner.partner is not None:
+            raise ValueError(f"lane {within!r} shares its bound already")
+        lane = self._lanes[name] = Lane(name, next(self._serials), partner.bound)
+        lane.partner, partner.partner = partner, lane
 
     def remove(self, name: Hashable) -> Lane | None:
         """Close a lane and return it; None when there is none."""
         lane = self._lanes.pop(name, None)
         if lane is not None:
             self._held.discard(lane)
+            if lane.partner is not None:
+                lane.partner.partner = None
         return lane
 
     def hold(self, lane: Lane, until: float) -> None:

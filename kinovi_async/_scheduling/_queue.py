@@ -236,6 +236,11 @@ class FairQueue:
 
     def reopened(self, lane: Lane) -> None:
         """Show what an open lane could hand out; call it whenever a lane may have opened."""
+        self._unpark(lane)
+        if lane.partner is not None:
+            self._unpark(lane.partner)
+
+    def _unpark(self, lane: Lane) -> None:
         parked, free = lane.parked, lane.free
         while parked and (free is None or free > 0):
             line = parked.first()

@@ -13,7 +13,7 @@ from random import Random
 
 from ._census import Census
 from ._durations import Durations, nothing_expected
-from ._entry import Decisions, Entry, Refusal, State, Statistics
+from ._entry import Decisions, Entry, Gauges, Refusal, State, Statistics
 from ._heap import LazyHeap
 from ._lanes import Lane, Lanes, checked_bound
 from ._limit import Kind, LimitLearner
@@ -82,9 +82,11 @@ class AccountState:
 
     # Lanes and bounds
 
-    def add_lane(self, lane: Hashable, *, max_in_flight: int | None = None) -> None:
-        """Open a lane; max_in_flight bounds its entries submitting or in flight."""
-        self._lanes.add(lane, checked_bound(max_in_flight, "max_in_flight"))
+    def add_lane(
+        self, lane: Hashable, *, max_in_flight: int | None = None, within: Hashable = None
+    ) -> None:
+        """Open a lane; max_in_flight, or the bound of `within`, bounds what it has submitted."""
+        self._lanes.add(lane, checked_bound(max_in_flight, "max_in_flight"), within=within)
 
     def remove_lane(self, lane: Hashable) -> list[Entry]:
         """Withdraw what a lane has queued and forget what it has running; unknown: nothing.
@@ -104,7 +106,7 @@ class AccountState:
     def set_bound(self, lane: Hashable, max_in_flight: int | None) -> None:
         """Change a lane's bound; what runs beyond a lower one runs on."""
         known = self._lanes[lane]
-        known.bound = checked_bound(max_in_flight, "max_in_flight")
+        known.set_bound(checked_bound(max_in_flight, "max_in_flight"))
         self._queue.reopened(known)
 
     def set_max_in_flight(self, max_in_flight: int | None) -> None:
@@ -120,6 +122,10 @@ class AccountState:
         known = self._lanes[lane]
         known.paused = False
         self._queue.reopened(known)
+
+    def hold(self, until: float) -> None:
+        """Submit nothing before this time: what is in flight is about to be counted anew."""
+        self._held_until = max(self._held_until, until)
 
     # The queue
 
@@ -299,6 +305,13 @@ class AccountState:
         queued = (entry for lane in self._lanes for entry in self._queue.entries(lane))
         oldest = min((entry.enqueued_at for entry in queued), default=None)
         return self._census.statistics(limit=self._learner.limit, oldest=oldest)
+
+    def gauges(self) -> Gauges:
+        """Plain numbers as of the latest event; safe to ask for from another thread."""
+        census = self._census
+        return Gauges(
+            census.queued, census.in_flight, self._learner.limit, census.slot_use, census.polls
+        )
 
     # Inside
 

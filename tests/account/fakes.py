@@ -80,7 +80,9 @@ class FakeServer:
 
     # -- what a transport does -------------------------------------------------------
 
-    async def submit(self, body: bytes, *, scope: anyio.CancelScope | None = None) -> SubmitResult:
+    async def submit(
+        self, body: bytes, *, scope: anyio.CancelScope | None = None, attempt: int = 1
+    ) -> SubmitResult:
         with scope if scope is not None else anyio.CancelScope():
             await anyio.sleep(self.latency / 2)
             result = self._decide(json.loads(body))
@@ -118,7 +120,8 @@ class FakeServer:
             raise self.poll_script.popleft()
         task = self.made.get(task_id)
         if task is None:
-            raise NotFoundError("Task not found", status_code=404)
+            body = {"message": "Task not found"}
+            raise NotFoundError("Task not found", status_code=404, body=body)
         return parse_record(self.record(task))
 
     def record(self, task: Made) -> dict[str, object]:

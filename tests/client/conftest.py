@@ -12,9 +12,10 @@ import trio.testing
 
 from kinovi_async import AsyncKinovi
 from kinovi_async.simulator import Simulator
+from tests.canary import CANARY
 from tests.virtual import VirtualClockLoop
 
-KEY = "sk-CANARY-0123456789"
+KEY = CANARY
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -194,7 +194,7 @@ async def test_a_budget_is_never_exceeded(client: AsyncKinovi, api: Api) -> None
 
 
 async def test_a_budget_refuses_a_request_of_unknown_price(client: AsyncKinovi, api: Api) -> None:
-    unknown = {"model": "wan3.0-text-to-video", "inputs": {"prompt": "x"}}
+    unknown = {"model": "gpt-image-2.5-flare", "inputs": {"prompt": "x"}}
     (refused,) = await client.run_batch([unknown], budget=100)
     assert refused.status is OutcomeStatus.REJECTED
     (allowed,) = await client.run_batch([unknown], budget=200, assume_cost=150)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -27,6 +28,7 @@ from kinovi_async._ledger import Ending, JobRow, JobState
 from tests.virtual import VirtualClockLoop
 
 from .conftest import KEY, Api
+from .members import InlineLedger
 
 
 def cat(n: int) -> NanoBanana2:
@@ -278,3 +280,51 @@ def test_a_generate_cancelled_at_any_step_leaves_its_key_usable(step: int) -> No
 
     with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
         assert runner.run(main())
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_a_call_that_begins_while_the_client_is_closed_is_told(step: int) -> None:
+    """It had looked whether the client is open, and was not driving its job yet."""
+
+    async def main() -> None:
+        api = Api()
+        client = api.client()
+        async with api.http:
+            calls = [
+                asyncio.ensure_future(client.generate(cat(1))),
+                asyncio.ensure_future(client.run_batch([cat(2)])),
+            ]
+            for _ in range(step):
+                await asyncio.sleep(0)
+            await client.aclose()
+            _, waiting = await asyncio.wait(calls, timeout=100)
+            assert not waiting
+            assert {type(call.exception()) for call in calls} == {ConfigurationError}
+
+    with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_a_close_cut_off_gives_the_lease_back(step: int, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+
+    async def main() -> None:
+        api = Api()
+        async with api.http:
+            client = api.client(ledger=InlineLedger(path))
+            call = asyncio.ensure_future(client.generate(cat(1)))
+            await asyncio.sleep(1)
+            closing = asyncio.ensure_future(client.aclose())
+            for _ in range(step + 1):
+                await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait([call, closing])
+            async with (
+                api.client(ledger=InlineLedger(path)) as other,
+                JobScheduler(other) as scheduler,
+            ):
+                assert scheduler.statistics().runner
+
+    with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
+        runner.run(main())

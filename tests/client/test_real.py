@@ -116,13 +116,13 @@ async def test_a_ledger_makes_a_batch_resumable(running: RunningSimulator, tmp_p
     assert KEY.encode() not in path.read_bytes()
 
 
-async def test_a_ledger_in_use_is_refused_naming_the_holder(
+async def test_a_ledger_in_use_is_refused_to_a_scheduler_of_its_own_naming_the_holder(
     client: AsyncKinovi, running: RunningSimulator, tmp_path: Path
 ) -> None:
     path = tmp_path / "jobs.sqlite3"
     async with JobScheduler(client, ledger=path):
         with pytest.raises(LedgerError, match="pid"):
-            async with JobScheduler(client, ledger=path):
+            async with JobScheduler(client, ledger=path, resume=False):
                 pass
     async with JobScheduler(client, ledger=path) as scheduler:
         assert (await (await scheduler.submit(cats(1)[0])).result()).urls

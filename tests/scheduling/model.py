@@ -39,6 +39,7 @@ class Figures:
     refusals_per_second: float
     """429 answers in the worst two minutes (of 3-5 s polls) after the first 10 s, by second."""
     polls_per_job: float
+    """With webhooks, beside the one that each of them asks for."""
     polls_by_fixed: float
     """Polls by those of polling every 3-5 s from acceptance on."""
     makespan: float
@@ -107,6 +108,10 @@ class Core:
     def still_running(self, job: SimulatedJob) -> None:
         """Tell the core."""
         self.account.polled(_entry(job), self.world.now)
+
+    def notified(self, job: SimulatedJob) -> None:
+        """Tell the core."""
+        self.account.notified(_entry(job), self.world.now)
 
     def seen_ended(self, job: SimulatedJob) -> None:
         """Tell the core."""

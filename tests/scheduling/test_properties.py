@@ -328,7 +328,8 @@ scenarios = st.builds(
 @settings(max_examples=60, deadline=None)
 def test_every_run_ends_within_its_bounds_whatever_the_server_does(scenario: Scenario) -> None:
     figures = simulate(scenario)
-    assert figures.closest_polls >= scenario.poll_interval[0]
+    rounding = 1e-9  # of times that are added and subtracted again
+    assert figures.closest_polls >= scenario.poll_interval[0] - rounding
     # A head of the queue is refused for each slot lost, and by the timer while nothing moves.
     assert figures.worst_refusals <= 60 + figures.makespan / 20
     if scenario.max_in_flight is not None:

@@ -77,6 +77,7 @@ class SimulatedJob:
         "ends_at",
         "entry",
         "group",
+        "hinted",
         "model",
         "number",
         "place",
@@ -99,8 +100,11 @@ class SimulatedJob:
         """Whether the driver was told so."""
         self.ended = False
         """Whether the driver could have seen it."""
+        self.hinted = False
+        """Whether a webhook told the driver of its end, and no poll was sent since."""
         self.refusals = 0
         self.polls = 0
+        """But for the one that each webhook asks for: the truth is the API's to tell."""
         self.polled_at = float("-inf")
 
 
@@ -119,8 +123,11 @@ class Driver(Protocol):
     def still_running(self, job: SimulatedJob) -> None:
         """A poll showed a running task."""
 
+    def notified(self, job: SimulatedJob) -> None:
+        """A webhook says that the task ended, perhaps before `accepted`."""
+
     def seen_ended(self, job: SimulatedJob) -> None:
-        """A poll or a webhook showed that the task ended; told once, after `accepted`."""
+        """A poll showed that the task ended; told once, after `accepted`."""
 
     def after_event(self) -> None:
         """Time to decide."""
@@ -199,15 +206,14 @@ class World:
         """Ask for a task; `still_running` or `seen_ended` follows."""
         self.closest_polls = min(self.closest_polls, self.now - job.polled_at)
         job.polled_at = self.now
-        job.polls += 1
+        job.polls += not job.hinted
+        job.hinted = False
         self._send(lambda: self._look(job))
 
     def tell_accepted(self, job: SimulatedJob) -> None:
-        """The answer arrives; the end may have been faster, by webhook."""
+        """The answer arrives."""
         job.accepted = True
         self.driver.accepted(job)
-        if job.ended:
-            self.driver.seen_ended(job)
 
     # The server and the way to it
 
@@ -246,7 +252,12 @@ class World:
         self.running -= 1
         self._move_others()
         if self.scenario.webhooks:
-            self._send(lambda: self._tell_ended(job))
+            self._send(lambda: self._hint(job))
+
+    def _hint(self, job: SimulatedJob) -> None:
+        if not job.ended:
+            job.hinted = True
+            self.driver.notified(job)
 
     def _look(self, job: SimulatedJob) -> None:
         if self.now >= job.ends_at:
@@ -259,5 +270,4 @@ class World:
             return
         job.ended = True
         self.seen_after.append(self.now - job.ends_at)
-        if job.accepted:
-            self.driver.seen_ended(job)
+        self.driver.seen_ended(job)
