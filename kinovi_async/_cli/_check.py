@@ -16,6 +16,7 @@ from ._text import counted, in_credits, in_money, shortened, visible
 
 if TYPE_CHECKING:
     from .._ledger import JobRow, Totals
+    from .._requests import ApiGeneration
     from ._lines import Batch
     from ._options import RunOptions
     from ._reporters import Reporter
@@ -45,14 +46,22 @@ def check(
         lacks_files=lambda row: options.download and lacks_files(row, options.out),
     )
     problems = plan_problems(
-        decided, has_budget=options.budget is not None, assumed=options.assume_cost
+        decided,
+        has_budget=options.budget is not None,
+        assumed=options.assume_cost,
+        cost=vocabulary.cost,
     )
     for problem in problems:
         reporter.warn(problem.show(batch.name))
     if problems:
         reporter.warn(f"a run would be refused: {counted(len(problems), 'problem')}")
-    costs = cost_by_model((planned.line for planned in decided.to_pay), assumed=options.assume_cost)
-    lines = [*_plan_lines(decided, has_book=bool(rows)), *cost_lines(costs)]
+    costs = cost_by_model(
+        (planned.line for planned in decided.to_pay),
+        assumed=options.assume_cost,
+        cost=vocabulary.cost,
+    )
+    lines = [*_plan_lines(decided, has_book=bool(rows))]
+    lines += cost_lines(costs, options.api_generation)
     if options.budget is not None:
         lines.append(_budget_line(costs, totals, options.budget))
     reporter.summary("\n".join(lines))
@@ -102,18 +111,24 @@ def _listed(what: str, keys: list[str]) -> list[str]:
     return [f"  {len(keys):,} {what}: {shown}{more}"]
 
 
-def cost_lines(costs: Mapping[str, Cost]) -> list[str]:
-    """What submitting costs, by model and in all."""
+def cost_lines(costs: Mapping[str, Cost], api_generation: ApiGeneration = "seed") -> list[str]:
+    """What submitting costs, by model and in all, by the prices of a generation of the API."""
+    from .._requests import credit_usd, describe
+
     if not costs:
         return ["nothing to pay"]
     lines = []
     for model, cost in costs.items():
         price = in_credits(cost.credits) if cost.unknown < cost.jobs else "price unknown"
+        known = describe(model)
+        if known is not None and known.settles and cost.unknown < cost.jobs:
+            price = f"at most {price}"  # references' lengths are charged, and not known here
         unknown = f" + {cost.unknown:,} of unknown price" if 0 < cost.unknown < cost.jobs else ""
         lines.append(f"  {visible(model)}: {counted(cost.jobs, 'job')}, {price}{unknown}")
     total = total_cost(costs)
     unknown = f", and {total.unknown:,} of unknown price" if total.unknown else ""
-    lines.append(f"cost: {in_money(total.credits)} for {counted(total.jobs, 'job')}{unknown}")
+    money = in_money(total.credits, credit_usd(api_generation))
+    lines.append(f"cost: {money} for {counted(total.jobs, 'job')}{unknown}")
     return lines
 
 

@@ -224,6 +224,7 @@ class TableReader:
             if described is None:
                 return name, _json_or_text(cell)
             name = described
+        name = self._vocabulary.name_for(model, name)
         kind = self._vocabulary.kind(model, name)
         return name, typed(cell, kind, decimal_comma=self._decimal_comma)
 
@@ -240,6 +241,11 @@ def typed(cell: str, kind: Kind, *, decimal_comma: bool = False) -> object:  # n
     """The value a cell means; the stripped text itself when it is none of that kind."""
     if kind is Kind.TEXT:
         return cell
+    if kind is Kind.LIST and cell.lstrip().startswith("["):
+        # As `kinovi jobs --format csv` writes references that are marked.
+        found = _json_or_text(cell)
+        if isinstance(found, list):
+            return found
     if kind is Kind.LIST:
         # An address may hold a bar: a cell of several lines is separated by them alone.
         parts = cell.split("\n" if "\n" in cell else "|")

@@ -27,6 +27,12 @@ def run_app(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     from ._app import app
+    from ._resolve_options import RESOLVE
+
+    words = RESOLVE.split()
+    if list(arguments[: len(words)]) == words:
+        # An output directory of that name is still there as ./resolve.
+        arguments = [RESOLVE, *arguments[len(words) :]]
 
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets an escape, never a traceback.

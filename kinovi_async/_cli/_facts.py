@@ -1,4 +1,8 @@
-"""Events of the scheduler as JSON facts, for `--json`: names and fields that stay."""
+"""The events of `--json`: what there is, and those of the scheduler as JSON facts.
+
+Names and fields stay; later versions may add some. docs/json-events.md is the list for
+people.
+"""
 
 from __future__ import annotations
 

@@ -6,23 +6,26 @@ costs nothing but itself: its job stays succeeded, and the next run tries again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._errors import DownloadError, KinoviError
+import anyio
+import anyio.to_thread
+
+from .._errors import DownloadError
 from ._books import MEDIA_NAME
 
 if TYPE_CHECKING:
     from .._client import AsyncKinovi
+    from .._downloads import SaveOptions
     from .._ledger import JobRow
-    from .._records import TaskRecord
     from ._lines import Batch, InputLine
     from ._options import RunOptions
 
 AT_ONCE = 4
-"""Jobs whose files are fetched at the same time: a line is full with a few streams."""
+"""Files fetched at the same time: a line is full with a few streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +35,41 @@ class Fetched:
     files: tuple[str, ...]
     """Relative to the output directory, with forward slashes."""
     error: str | None = None
+    disk_full: bool = False
+    """Whether the error is that the disk has no room."""
 
 
 class Fetcher:
     """Fetches files into the `media` folder of an output directory."""
 
     def __init__(
-        self, client: AsyncKinovi, out: Path, *, template: str, tags: Collection[str] = ()
+        self,
+        client: AsyncKinovi,
+        out: Path,
+        *,
+        template: str,
+        tags: Collection[str] = (),
+        saving: SaveOptions,
     ) -> None:
         self._client = client
+        self._saving = saving
+        self._gate = anyio.Semaphore(AT_ONCE)
+        self._cleaned = False
         self._out = out
         self._template = template
         # A job without one of the tags has an empty text in its place.
         self._blank = dict.fromkeys(tags, "")
         self._suffixes: dict[str, str] = {}
+
+    @property
+    def in_progress(self) -> int:
+        """Files that are being fetched."""
+        return AT_ONCE - self._gate.value
+
+    @property
+    def fetched_bytes(self) -> int:
+        """Bytes that came so far, those of unfinished files included."""
+        return 0 if self._saving.quota is None else self._saving.quota.taken
 
     def name_jobs(self, jobs: Mapping[str, Mapping[str, str]]) -> None:
         """Finds the jobs whose names would meet, from their keys and fields."""
@@ -62,60 +86,104 @@ class Fetcher:
         self._suffixes = {key: suffix for key, suffix in suffixes.items() if suffix}
 
     async def fetch(self, row: JobRow, line: InputLine | None) -> Fetched:
-        """Saves what is missing of a succeeded job's files; never raises for a file."""
+        """Saves what is missing of a succeeded job's files; never raises for a file.
+
+        An address that has ended is asked for once more in the task's record.
+        """
+        from .._downloads import fetch_outputs
         from .._record_parsing import parse_record
 
         if row.record is None:
             return Fetched(())
-        record = parse_record(row.record, task_id=row.task_id)
-        fetched = await self._save(row, record, line)
-        if fetched.error is None:
-            return fetched
-        # Addresses end; the task's record may name fresh ones.
-        fresh = await self._fresh(row, record)
-        return fetched if fresh is None else await self._save(row, fresh, line)
+        await self._clean()
+        client = self._client
+        found = await fetch_outputs(
+            client._transport,  # noqa: SLF001 - one package
+            parse_record(row.record, task_id=row.task_id),
+            self._out / MEDIA_NAME,
+            allow_private=client._is_loopback,  # noqa: SLF001 - as above
+            template=self._template,
+            fields={**self._blank, **job_fields(row, line)},
+            suffix=self._suffixes.get(row.key, ""),
+            options=self._saving,
+            ask_again=client.get_task if row.task_id is not None else None,
+            gate=self._gate,
+        )
+        errors = [each for each in found if isinstance(each, DownloadError)]
+        files = [
+            each.path.relative_to(self._out).as_posix()
+            for each in found
+            if not isinstance(each, DownloadError)
+        ]
+        return Fetched(
+            tuple(files),
+            errors[0].message if errors else None,
+            disk_full=any(error.disk_full for error in errors),
+        )
 
-    async def _fresh(self, row: JobRow, record: TaskRecord) -> TaskRecord | None:
-        if row.task_id is None:
-            return None
-        try:
-            fresh = await self._client.get_task(row.task_id)
-        except KinoviError:
-            return None
-        return fresh if fresh.urls and fresh.urls != record.urls else None
+    async def _clean(self) -> None:
+        """Removes, once, what nobody will finish any more."""
+        from .._downloads import remove_old_leftovers
 
-    async def _save(self, row: JobRow, record: TaskRecord, line: InputLine | None) -> Fetched:
-        from .._downloads import save_output
+        if not self._cleaned:
+            self._cleaned = True
+            await anyio.to_thread.run_sync(remove_old_leftovers, self._out / MEDIA_NAME)
 
-        files: list[str] = []
-        first: DownloadError | None = None
-        for number in range(1, len(record.outputs) + 1):
-            try:
-                saved = await save_output(
-                    self._client._transport,  # noqa: SLF001 - one package
-                    record,
-                    number,
-                    self._out / MEDIA_NAME,
-                    allow_private=self._client._is_loopback,  # noqa: SLF001 - as above
-                    template=self._template,
-                    fields={**self._blank, **job_fields(row, line)},
-                    suffix=self._suffixes.get(row.key, ""),
-                )
-            except DownloadError as error:
-                first = first or error
-            else:
-                files.append(saved.path.relative_to(self._out).as_posix())
-        return Fetched(tuple(files), first.message if first else None)
+
+async def fetch_rows(
+    fetcher: Fetcher,
+    rows: Iterable[JobRow],
+    done: Callable[[JobRow, Fetched], Awaitable[None]],
+) -> bool:
+    """Fetches what is missing of many jobs, a few at a time.
+
+    Returns:
+        False when the disk is full: the rest was not tried.
+    """
+    left = iter(rows)
+    room = True
+
+    async def work() -> None:
+        nonlocal room
+        for row in left:
+            fetched = await fetcher.fetch(row, None)
+            await done(row, fetched)
+            room = room and not fetched.disk_full
+            if not room:
+                return
+
+    async with anyio.create_task_group() as group:
+        for _ in range(AT_ONCE):
+            group.start_soon(work)
+    return room
+
+
+def saving_of(options: RunOptions, base: SaveOptions | None = None) -> SaveOptions:
+    """How the files of a run are saved."""
+    from .._downloads import Quota, SaveOptions
+
+    saving = replace(base or SaveOptions(), quota=Quota(options.max_total_size))
+    return replace(saving, max_bytes=options.max_file_size) if options.max_file_size else saving
 
 
 def run_fetcher(
-    client: AsyncKinovi, options: RunOptions, batch: Batch, rows: Mapping[str, JobRow]
+    client: AsyncKinovi,
+    options: RunOptions,
+    batch: Batch,
+    rows: Mapping[str, JobRow],
+    saving: SaveOptions | None = None,
 ) -> Fetcher | None:
     """The fetcher of a run, which knows all jobs of its directory; None for --no-download."""
     if not options.download:
         return None
     tags = batch.tag_names | set(options.tags)
-    fetcher = Fetcher(client, options.out, template=options.name_template, tags=tags)
+    fetcher = Fetcher(
+        client,
+        options.out,
+        template=options.name_template,
+        tags=tags,
+        saving=saving_of(options, saving),
+    )
     jobs = {key: job_fields(row, None) for key, row in rows.items()}
     for line in batch.lines:
         model = str(line.body["model"])

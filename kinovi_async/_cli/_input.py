@@ -28,7 +28,8 @@ def read_batch(
     Raises:
         ConfigurationError: there is no such file, or it cannot be read.
     """
-    reader = BatchReader(vocabulary, model=options.model)
+    base = Path() if file == STANDARD_INPUT else Path(file).parent
+    reader = BatchReader(vocabulary, model=options.model, base=base)
     batch = reader.read(
         "standard input" if file == STANDARD_INPUT else file, _source(file, vocabulary, options)
     )

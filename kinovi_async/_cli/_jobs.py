@@ -11,6 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ from .._outcomes import OutcomeStatus
 from ._books import all_rows, open_book, result
 from ._csv import INPUT_PREFIX, REPORT_COLUMNS, guarded
 from ._options import split_list
-from ._text import number, shortened, visible
+from ._text import counted, number, shortened, visible
+from ._unclear import ambiguous, at_most, settle_lines, worst_case
 from ._vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ def _table(rows: Iterable[JobRow]) -> Iterator[str]:
                 shortened(row.key, 32),
                 line.status,
                 shortened(line.model, 24),
-                "" if line.credits is None else number(line.credits),
+                _cost(row, line.credits),
                 shortened(row.task_id or "", 32),
                 shortened(str((line.error or {}).get("message", "")), 100),
             )
@@ -103,6 +105,15 @@ def _table(rows: Iterable[JobRow]) -> Iterator[str]:
         ).rstrip()
 
 
+def _cost(row: JobRow, charged: Decimal | None) -> str:
+    """What a job cost, and the most that it may have cost where that is more."""
+    more = at_most(row)
+    if not more:
+        return "" if charged is None else number(charged)
+    most = f"at most {number(more + (charged or 0))}"
+    return most if charged is None else f"{number(charged)}, {most}"
+
+
 def table_of(rows: Iterable[JobRow], vocabulary: Vocabulary) -> str:
     """Jobs as a CSV that `kinovi run` takes again, the header first, no last line end."""
     records = [_record(row, vocabulary) for row in rows]
@@ -112,10 +123,11 @@ def table_of(rows: Iterable[JobRow], vocabulary: Vocabulary) -> str:
     for name in REPORT_COLUMNS:
         headers[name] = headers.pop(name, None)
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # With "\n" alone, Python 3.11 would leave a carriage return within a cell unquoted.
+    writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([guarded(header) for header in headers])
     writer.writerows([guarded(record.get(header, "")) for header in headers] for record in records)
-    return text.getvalue().removesuffix("\n")
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _record(row: JobRow, vocabulary: Vocabulary) -> dict[str, str]:
@@ -144,8 +156,16 @@ def _record(row: JobRow, vocabulary: Vocabulary) -> dict[str, str]:
     return record
 
 
+def _path_of(value: object) -> object:
+    path = value.get("file") if isinstance(value, Mapping) and "sha256" in value else None
+    return value if path is None else path
+
+
 def cell_of(value: object) -> str:
-    """A value as the text of a cell that reads as the same value."""
+    """A value as the text of a cell that reads as the same value; a local file is its path."""
+    value = _path_of(value)
+    if isinstance(value, list | tuple):
+        value = [_path_of(each) for each in value]
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -156,6 +176,16 @@ def cell_of(value: object) -> str:
             return "\n".join(value) + "\n"
         return "|".join(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def hints(rows: Sequence[JobRow], out: Path, *, format_name: str) -> Iterator[str]:
+    """What can be done with these jobs, beside the listing itself."""
+    if format_name == "csv":
+        yield again_hint(rows, out)
+    unclear = ambiguous(rows)
+    if unclear and format_name == "table":
+        yield f"{counted(len(unclear), 'job is', 'jobs are')} ambiguous: {worst_case(unclear)}"
+        yield from settle_lines(unclear, out)
 
 
 def again_hint(rows: Iterable[JobRow], out: Path) -> str:

@@ -10,6 +10,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._errors import InvalidRequestError
@@ -42,7 +43,7 @@ class InputLine:
     """The line's id, or a hash of the body and its occurrence."""
     request: Request
     body: JsonObject
-    """The request in the API's own form."""
+    """The request as the ledger keeps it: one form, in whatever generation it is sent."""
     tags: Mapping[str, TagValue] = field(default_factory=dict)
     headers: Mapping[str, str] | None = None
     """For a CSV row, the header each value stood under, to give the row back later:
@@ -96,8 +97,12 @@ class Batch:
 class BatchReader:
     """Turns raw lines into checked lines, keeping account of keys and repeats."""
 
-    def __init__(self, vocabulary: Vocabulary, *, model: str | None = None) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, *, model: str | None = None, base: Path | None = None
+    ) -> None:
         self._vocabulary = vocabulary
+        self._base = Path() if base is None else base
+        """Where the files that a line names are, unless it says so itself."""
         self._model = model
         self._first_line: dict[str, int] = {}
         """Key -> the line that has it."""
@@ -134,7 +139,7 @@ class BatchReader:
         if request is None or problems:
             batch.problems += problems
             return
-        wire = request.to_wire()
+        wire = self._vocabulary.stored(request)
         digest = self._vocabulary.hash_of(wire)
         first = self._first_body.setdefault(digest, raw.number)
         if first != raw.number:
@@ -153,7 +158,7 @@ class BatchReader:
         if body.get("model") is None:
             body["model"] = self._model
         try:
-            return self._vocabulary.check(body)
+            return self._vocabulary.check(self._vocabulary.local(body, self._base))
         except InvalidRequestError as error:
             problems += [
                 InputProblem(raw.number, problem.field, problem.demand)

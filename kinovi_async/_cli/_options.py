@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .._errors import ConfigurationError
 from .._outcomes import OutcomeStatus
 from ._text import visible
 
+if TYPE_CHECKING:
+    from .._requests import ApiGeneration
+
 DEFAULT_TEMPLATE = "{id}_{n}{ext}"
+_SIZE = re.compile(
+    r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,6})?) ?(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII
+)
 RERUNNABLE = (OutcomeStatus.FAILED, OutcomeStatus.REJECTED, OutcomeStatus.CANCELLED)
 """What `--rerun` may name: jobs whose last attempt certainly costs nothing."""
 
@@ -42,7 +50,13 @@ class RunOptions:
     tags: tuple[str, ...] = ()
     name_template: str = DEFAULT_TEMPLATE
     download: bool = True
+    max_file_size: int | None = None
+    """Bytes of one file; None: 2 GiB."""
+    max_total_size: int | None = None
+    """Bytes that one command fetches at most."""
     hold_on_500: bool = False
+    api_generation: ApiGeneration = "seed"
+    """In whose names, types and ranges requests go out, and by whose prices they count."""
     simulate: bool = False
     dry_run: bool = False
     as_json: bool = False
@@ -52,6 +66,21 @@ class RunOptions:
 def with_extension(template: str) -> str:
     """A name template that ends in the extension when it had none: a file needs one."""
     return template if "{ext}" in template else f"{template}{{ext}}"
+
+
+def parse_generation(text: str) -> ApiGeneration:
+    """A generation of the API.
+
+    Raises:
+        ConfigurationError: there is none of this name.
+    """
+    from .._requests import GENERATIONS
+
+    for generation in GENERATIONS:
+        if text == generation:
+            return generation
+    known = " or ".join(GENERATIONS)
+    raise ConfigurationError(f"--api-generation is {known}, not '{visible(text)}'")
 
 
 def parse_interval(text: str | None) -> tuple[float, float] | None:
@@ -114,6 +143,22 @@ def parse_credits(text: str | None, flag: str) -> Decimal | None:
     if not amount.is_finite() or amount < 0:
         raise ConfigurationError(f"{flag} is a number of credits, not '{visible(text)}'")
     return amount
+
+
+def parse_size(text: str | None, flag: str) -> int | None:
+    """`500M`, `2G`, `1.5GiB` or plain bytes as bytes; a K is 1,024.
+
+    Raises:
+        ConfigurationError: anything else.
+    """
+    if text is None:
+        return None
+    found = _SIZE.fullmatch(text.strip())
+    if found is not None:
+        size = int(Decimal(found["number"]) * 1024 ** " KMGT".index(found["unit"].upper() or " "))
+        if size > 0:
+            return size
+    raise ConfigurationError(f"{flag} is a size such as 500M or 2G, not '{visible(text)}'")
 
 
 def positive(value: float | None, flag: str) -> None:

@@ -79,7 +79,26 @@ Template = Annotated[
         metavar="TEMPLATE", help="File names; {id} {n} {ext} {model} {task_id} {line} and the tags."
     ),
 ]
+Generation = Annotated[
+    str,
+    typer.Option(
+        "--api-generation",
+        metavar="seed|2026-09",
+        help="Which names, types, ranges and prices the API has: those of its first published "
+        "documents, or of September 2026.",
+    ),
+]
 NoDownload = Annotated[bool, typer.Option("--no-download", help="Do not fetch the files.")]
+MaxFileSize = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Give up a file larger than that. Default: 2G."),
+]
+MaxTotalSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="Fetch no more than that in this run, e.g. 50G. Default: no bound."
+    ),
+]
 Simulate = Annotated[
     bool,
     typer.Option(

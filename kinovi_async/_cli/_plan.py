@@ -11,13 +11,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from .._ledger import JobRow, JobState
+from .._ledger import JobRow, JobState, is_unsent
 from .._outcomes import OutcomeStatus
 from ._lines import InputLine, InputProblem
 from ._text import shortened
 
 if TYPE_CHECKING:
     from .._ledger import JsonObject
+    from .._requests import Request
 
 
 class Step(StrEnum):
@@ -124,6 +125,9 @@ def _planned(
 
 def _step(row: JobRow, *, edited: bool, rerun: Collection[OutcomeStatus]) -> Step:
     if row.state is JobState.QUEUED:
+        if edited and not is_unsent(row):
+            # Sent again after an unclear answer: the earlier submission may be paid for.
+            return Step.CONFLICT
         # Nothing was sent, or the last attempt is settled: the request may change.
         return Step.NEW if edited or not row.attempts else Step.RESUME
     if row.state is not JobState.ENDED:
@@ -166,13 +170,23 @@ class Cost:
     """Lines whose price is not known and not assumed."""
 
 
-def cost_by_model(lines: Iterable[InputLine], *, assumed: Decimal | None = None) -> dict[str, Cost]:
-    """Jobs and credits by model, in order of appearance."""
+def known_cost(request: Request) -> Decimal | None:
+    """Credits by the seeds' tables; what a plan counts with unless told otherwise."""
+    return request.cost()
+
+
+def cost_by_model(
+    lines: Iterable[InputLine],
+    *,
+    assumed: Decimal | None = None,
+    cost: Callable[[Request], Decimal | None] = known_cost,
+) -> dict[str, Cost]:
+    """Jobs and credits by model, in order of appearance; `cost` prices a request."""
     found: dict[str, Cost] = {}
     for line in lines:
         model = str(line.body["model"])
         before = found.get(model, Cost())
-        price = line.request.cost()
+        price = cost(line.request)
         price = assumed if price is None else price
         found[model] = Cost(
             before.jobs + 1,
@@ -183,7 +197,11 @@ def cost_by_model(lines: Iterable[InputLine], *, assumed: Decimal | None = None)
 
 
 def plan_problems(
-    decided: Plan, *, has_budget: bool, assumed: Decimal | None
+    decided: Plan,
+    *,
+    has_budget: bool,
+    assumed: Decimal | None,
+    cost: Callable[[Request], Decimal | None] = known_cost,
 ) -> list[InputProblem]:
     """Why nothing of this plan may be sent: edited lines, and prices a budget cannot count."""
     problems = [
@@ -199,7 +217,7 @@ def plan_problems(
                 "--assume-cost CREDITS",
             )
             for planned in decided.to_pay
-            if planned.line.request.cost() is None
+            if cost(planned.line.request) is None
         ]
     return sorted(problems)
 

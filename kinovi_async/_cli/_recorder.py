@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from .._crash_points import point
 from .._errors import KinoviError
 from .._outcomes import OutcomeStatus
 from ._books import result
-from ._fetch import AT_ONCE
+from ._fetch import AT_ONCE, Fetched
+from ._full_disk import DISK_FULL
+from ._results import is_result
 from ._text import shortened
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream
 
     from .._ledger import JobRow, Ledger
+    from ..progress._tally import Tally
     from ._fetch import Fetcher
+    from ._full_disk import FullDisk
     from ._lines import InputLine
-    from ._progress import Progress
     from ._reporters import Reporter
     from ._results import ResultsFile
 
@@ -43,17 +47,19 @@ class Recorder:
         *,
         lines: Mapping[str, InputLine],
         fetcher: Fetcher | None,
-        progress: Progress,
+        tally: Tally,
         reporter: Reporter,
         on_error: Callable[[Exception], None],
+        full_disk: FullDisk | None = None,
     ) -> None:
         self._ledger = ledger
         self._results = results
         self._lines = lines
         self._fetcher = fetcher
-        self._progress = progress
+        self._tally = tally
         self._reporter = reporter
         self._on_error = on_error
+        self._full_disk = full_disk
         # Without a bound: keys are small, and the scheduler must not wait for a disk.
         self._send, self._ended = anyio.create_memory_object_stream[str](math.inf)
 
@@ -66,7 +72,8 @@ class Recorder:
     async def running(self) -> AsyncIterator[None]:
         """Works beside the body, and after it until everything is done.
 
-        Cancellation: unfinished files are removed; the ledger knows what is missing.
+        Cancellation: unfinished files are removed, or kept to be resumed; the ledger knows
+        what is missing.
         """
         send_rows, rows = anyio.create_memory_object_stream["JobRow"](math.inf)
         with self._send, self._ended, send_rows, rows:
@@ -79,7 +86,7 @@ class Recorder:
                         async for key in self._ended:
                             row = await self._ledger.get(key)
                             if row is not None and self._needs_files(row):
-                                self._progress.fetching += 1
+                                self._tally.to_fetch += 1
                                 send_rows.send_nowait(row)
                             elif row is not None:
                                 self._write(row)
@@ -101,19 +108,38 @@ class Recorder:
         assert self._fetcher is not None  # noqa: S101 - no fetcher, no workers
         with rows:
             async for row in rows:
-                fetched = await self._fetcher.fetch(row, self._lines.get(row.key))
+                point("files: before")
+                fetched = await self._fetch(row)
+                point("files: fetched")
                 await self._ledger.set_files(row.key, fetched.files, download_error=fetched.error)
-                self._progress.fetching -= 1
-                self._progress.files += len(fetched.files)
+                point("files: in the ledger")
+                self._tally.to_fetch -= 1
+                self._tally.files += len(fetched.files)
                 if fetched.error is not None:
                     failure = f"{shortened(row.key, 40)}: file not fetched: {fetched.error}"
-                    self._progress.failed(failure)
-                    self._reporter.warn(failure)
+                    self._tally.note_failure(failure)
+                    self._reporter.failed(failure, matters=True)
                 after = await self._ledger.get(row.key)
                 if after is not None:
                     self._write(after)
 
+    async def _fetch(self, row: JobRow) -> Fetched:
+        fetcher, line, disk = self._fetcher, self._lines.get(row.key), self._full_disk
+        assert fetcher is not None  # noqa: S101 - as above
+        if disk is not None and disk.given_up:
+            return Fetched(row.files, DISK_FULL, disk_full=True)
+        fetched = await fetcher.fetch(row, line)
+        if disk is None or not fetched.disk_full:
+            return fetched
+        disk.begin()
+        # Whoever looks into the ledger meanwhile, or after a kill, finds the reason.
+        await self._ledger.set_files(row.key, fetched.files, download_error=fetched.error)
+        return await disk.retried(fetched, lambda: fetcher.fetch(row, line))
+
     def _write(self, row: JobRow) -> None:
+        if not is_result(row):
+            # It was ambiguous, and somebody has resolved it since: it ends another time.
+            return
         line = result(row, self._lines.get(row.key))
         self._results.append(line)
         self._reporter.event("result", json.loads(line.to_json()))

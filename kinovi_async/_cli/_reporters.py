@@ -8,15 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import IO, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-from ._progress import Snapshot, one_line
-from ._text import visible
+from .._text import counted, visible, write_line
 
-PLAIN_INTERVAL = 10.0
-"""Seconds between two plain lines of progress: enough for a log of hours."""
+if TYPE_CHECKING:
+    from ..progress._lines import Throttle
+    from ..progress._snapshot import Snapshot
+
+__all__ = [
+    "JsonReporter",
+    "LiveReporter",
+    "PlainReporter",
+    "Reporter",
+    "choose_reporter",
+    "write_line",
+]
+
+JSON_INTERVAL = 1.0
+"""Least seconds between two `progress` events: programs read faster than people."""
+MOST_FAILURES = 10
+"""Failures that stay on the terminal when the live display goes; the results have them all."""
+HINTS = ("Ctrl-C stops", "the same command goes on")
 
 
 class Reporter(Protocol):
@@ -30,6 +47,9 @@ class Reporter(Protocol):
 
     def warn(self, text: str) -> None:
         """A line that matters even to those who want no progress."""
+
+    def failed(self, text: str, *, matters: bool = False) -> None:
+        """A job or a file did not end well; `matters` as a warning does."""
 
     def event(self, name: str, facts: Mapping[str, object]) -> None:
         """A fact for programs."""
@@ -52,17 +72,16 @@ class PlainReporter:
         *,
         clock: Callable[[], float],
         quiet: bool = False,
-        interval: float = PLAIN_INTERVAL,
-        err: IO[str] | None = None,
-        out: IO[str] | None = None,
+        interval: float | None = None,
+        err: TextIO | None = None,
+        out: TextIO | None = None,
     ) -> None:
         self._clock = clock
         self._quiet = quiet
         self._interval = interval
         self._err = err
         self._out = out
-        self._next = clock() + interval
-        self._last: tuple[int, int, int] | None = None
+        self._throttle: Throttle | None = None
 
     def start(self) -> None:
         """Nothing to prepare."""
@@ -76,19 +95,29 @@ class PlainReporter:
         """A line in any case."""
         write_line(visible(text), self._err or sys.stderr)
 
+    def failed(self, text: str, *, matters: bool = False) -> None:
+        """A line."""
+        if matters:
+            self.warn(text)
+        else:
+            self.tell(text)
+
     def event(self, name: str, facts: Mapping[str, object]) -> None:
         """Not for people."""
 
     def show(self, shot: Snapshot) -> None:
-        """A line of progress when it is time for one and something has changed."""
-        now = self._clock()
-        if now < self._next:
-            return
-        self._next = now + self._interval
-        state = (shot.done, shot.running, shot.files)
-        if state != self._last:
-            self._last = state
+        """A line of progress when it is time for one and enough has changed."""
+        from ..progress._content import one_line
+
+        if self._throttle is None:
+            self._throttle = self._make_throttle(self._interval)
+        if self._throttle.is_due(shot):
             self.tell(one_line(shot))
+
+    def _make_throttle(self, interval: float | None) -> Throttle:
+        from ..progress._lines import LINE_SECONDS, Throttle
+
+        return Throttle(self._clock, LINE_SECONDS if interval is None else interval)
 
     def summary(self, text: str) -> None:
         """The summary on standard output."""
@@ -102,6 +131,18 @@ class PlainReporter:
 
 class JsonReporter(PlainReporter):
     """Events as JSON lines on standard output; everything human on standard error."""
+
+    _events: Throttle | None = None
+
+    def show(self, shot: Snapshot) -> None:
+        """An event `progress` now and then, and more rarely a line for people."""
+        from ..progress._snapshot import snapshot_facts
+
+        if self._events is None:
+            self._events = self._make_throttle(JSON_INTERVAL)
+        if self._events.is_due(shot):
+            self.event("progress", snapshot_facts(shot))
+        super().show(shot)
 
     def event(self, name: str, facts: Mapping[str, object]) -> None:
         """One object: the event's name first."""
@@ -117,13 +158,13 @@ class JsonReporter(PlainReporter):
 class LiveReporter(PlainReporter):
     """A live display on the terminal of standard error."""
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(self, *, clock: Callable[[], float], err: TextIO | None = None) -> None:
         super().__init__(clock=clock)
-        from rich.console import Console
+        from ..progress._live import LiveDisplay, console_for
 
-        from ._display import LiveDisplay
-
-        self._display = LiveDisplay(Console(stderr=True, highlight=False))
+        self._display = LiveDisplay(console_for(err), hints=HINTS)
+        self._failures: deque[str] = deque(maxlen=MOST_FAILURES)
+        self._failed = 0
 
     def start(self) -> None:
         """Takes the bottom of the terminal."""
@@ -137,13 +178,25 @@ class LiveReporter(PlainReporter):
         """A line above the display that stands out."""
         self._safely(lambda: self._display.print(text, style="red"))
 
+    def failed(self, text: str, *, matters: bool = False) -> None:  # noqa: ARG002 - shown anyway
+        """Stands in the display while that is there; the last ones stay when it goes."""
+        self._failures.append(text)
+        self._failed += 1
+
     def show(self, shot: Snapshot) -> None:
         """Draws it."""
         self._safely(lambda: self._display.show(shot))
 
     def stop(self) -> None:
-        """Gives the terminal back."""
+        """Gives the terminal back, and leaves the last failures on it."""
         self._safely(self._display.stop)
+        failures, count = tuple(self._failures), self._failed
+        self._failures.clear()
+        self._failed = 0
+        if count > len(failures):
+            self.tell(f"{counted(count, 'failure')}, the last {len(failures)}:")
+        for text in failures:
+            self.warn(text)
 
     def _safely(self, draw: Callable[[], None]) -> None:
         # A terminal that is gone (EIO) must not end a run that is paid for.
@@ -162,17 +215,8 @@ def choose_reporter(
         return JsonReporter(clock=clock, quiet=quiet)
     if quiet:
         return PlainReporter(clock=clock, quiet=True)
-    if sys.stderr.isatty() and live:
+    # A terminal that cannot move its cursor gets lines.
+    dumb = os.environ.get("TERM", "").lower() in {"dumb", "unknown"}
+    if live and sys.stderr.isatty() and not dumb:
         return LiveReporter(clock=clock)
     return PlainReporter(clock=clock)
-
-
-def write_line(text: str, stream: IO[str]) -> None:
-    """Writes one line at once. A reader that has gone away does not end a paid run."""
-    try:
-        stream.write(text + "\n")
-        stream.flush()
-    except OSError:  # a closed pipe, a terminal that is gone (EIO), a full disk below a log
-        return
-    except ValueError:  # closed, at the very end of the process
-        return

@@ -15,7 +15,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._crash_points import point
 from .._ledger import JobRow, JobState
+from .._leftovers import remove_leftovers
 from .._outcomes import AttemptResult, OutcomeStatus
 
 if TYPE_CHECKING:
@@ -162,12 +164,15 @@ class ResultsFile:
     def append(self, result: Result) -> None:
         """Adds a line; whoever follows the file sees it whole, at once."""
         data = (result.to_json() + "\n").encode()
+        point("results: before a line")
         # One write of one buffer: two of them could show half a line to a reader.
         with self._path.open("ab", buffering=0) as stream:
             stream.write(data)
+        point("results: after a line")
 
     def rewrite(self, results: Iterable[Result]) -> None:
         """Writes the file anew: the old one or the new one is there, never a part."""
+        remove_leftovers(self._path, f".{RESULTS_NAME}.")
         unfinished = self._path.with_name(f".{RESULTS_NAME}.{os.getpid()}.tmp")
         try:
             with unfinished.open("w", encoding="utf-8", newline="\n") as stream:
@@ -175,7 +180,9 @@ class ResultsFile:
                     stream.write(result.to_json() + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
+            point("results: new file written")
             unfinished.replace(self._path)
+            point("results: new file in place")
         finally:
             unfinished.unlink(missing_ok=True)
         _sync_directory(self._path.parent)

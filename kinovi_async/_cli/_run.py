@@ -8,7 +8,6 @@ command goes on from there.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from decimal import Decimal
 from itertools import groupby, islice
@@ -17,29 +16,32 @@ from typing import TYPE_CHECKING
 import anyio
 
 from .._account import Job
+from .._crash_points import point
 from .._errors import KeyConflictError, KinoviError
 from .._events import Event, JobEnded, SchedulerPaused
 from .._outcomes import Outcome, OutcomeStatus
+from ..progress._tally import failure_line
 from ._books import all_rows, lacks_files, open_book, results
 from ._exits import ExitCode, exit_code
 from ._facts import facts_of
 from ._fetch import run_fetcher
+from ._full_disk import DISK_FULL, Disk
 from ._plan import SUBMITTED, Plan, PlannedLine, Step, plan, plan_problems
-from ._progress import Progress, Snapshot
+from ._progress import RunProgress
 from ._recorder import Recorder
+from ._report import RunReport
 from ._results import ResultsFile
 from ._session import check_same_account, client_for, open_account, remember_template
 from ._signals import watch_signals
 from ._summary import (
     RunEnd,
-    failure_text,
     opening_line,
     stop_sentence,
     summary_facts,
     summary_text,
-    unclear_lines,
 )
-from ._text import counted, shortened
+from ._text import counted
+from ._unclear import ambiguous, unclear_lines
 
 if TYPE_CHECKING:
     from .._ledger import JobRow, JsonValue, Ledger
@@ -49,22 +51,24 @@ if TYPE_CHECKING:
     from ._reporters import Reporter
     from ._vocabulary import Vocabulary
 
-REDRAW_SECONDS = 0.25
-"""Four pictures a second: smooth for the eye, nothing for the processor."""
 _CHUNK = 50
 """Lines entered in one write of the ledger: the first start at once, the rest cost little."""
 _NOT_WELL = frozenset({OutcomeStatus.FAILED, OutcomeStatus.REJECTED})
 
 
 async def run_batch(
-    batch: Batch, options: RunOptions, vocabulary: Vocabulary, reporter: Reporter
+    batch: Batch,
+    options: RunOptions,
+    vocabulary: Vocabulary,
+    reporter: Reporter,
+    disk: Disk | None = None,
 ) -> ExitCode:
     """Runs a checked batch file in its output directory.
 
     Raises:
         KinoviError: it cannot begin (lease, ledger, account), or the ledger failed.
     """
-    run = Run(batch, options, vocabulary, reporter)
+    run = Run(batch, options, vocabulary, reporter, disk or Disk())
     async with anyio.create_task_group() as group:
         scope = anyio.CancelScope()
         group.start_soon(watch_signals, run.interrupt, reporter, scope)
@@ -79,15 +83,21 @@ class Run:
     """One `kinovi run`, from the lease to the exit code."""
 
     def __init__(
-        self, batch: Batch, options: RunOptions, vocabulary: Vocabulary, reporter: Reporter
+        self,
+        batch: Batch,
+        options: RunOptions,
+        vocabulary: Vocabulary,
+        reporter: Reporter,
+        disk: Disk,
     ) -> None:
         self._batch = batch
+        self._disk = disk
         self._options = options
         self._vocabulary = vocabulary
         self._reporter = reporter
         self._lines: Mapping[str, InputLine] = {line.key: line for line in batch.lines}
         self._results = ResultsFile(options.out)
-        self._progress = Progress(len(batch.lines), time.monotonic, budget=options.budget)
+        self._progress = RunProgress(options)
         self._open: set[str] = set()
         """Keys handed to the scheduler and not ended."""
         self._all_handed = False
@@ -99,6 +109,7 @@ class Run:
         self._interrupted = False
         self._refused = False
         self._recorder: Recorder | None = None
+        self._report: RunReport | None = None
         self._began = False
         self._spent_before = Decimal(0)
         self._idle = False
@@ -110,6 +121,7 @@ class Run:
     def interrupt(self) -> None:
         """A signal came."""
         self._interrupted = True
+        self._progress.tally.stopping = "interrupted; the same command goes on"
 
     async def work(self, scope: anyio.CancelScope) -> None:
         """Everything; what `scope` covers ends early when it is cancelled."""
@@ -126,6 +138,9 @@ class Run:
                 self.code = ExitCode.USAGE
             if self._began:
                 await self._conclude(ledger)
+            elif self._interrupted and not self._refused:
+                self._reporter.warn("interrupted: the same command goes on")
+                self.code = ExitCode.INTERRUPTED
 
     # -- generating --------------------------------------------------------------------
 
@@ -155,25 +170,44 @@ class Run:
                 return
             self._idle = not decided.of(*SUBMITTED, Step.FETCH)
             await remember_template(ledger, options.name_template)
+            point("run: planned")
             self._results.rewrite(results(rows, self._lines))
-            fetcher = run_fetcher(client, options, self._batch, rows)
+            fetcher = run_fetcher(client, options, self._batch, rows, self._disk.saving)
+            full_disk = self._disk.watch(
+                scheduler,
+                tell=self._reporter.warn,
+                stopping=lambda: self._stop_reason is not None,
+                give_up=self._disk_stays_full,
+            )
             self._recorder = Recorder(
                 ledger,
                 self._results,
                 lines=self._lines,
                 fetcher=fetcher,
-                progress=self._progress,
+                tally=self._progress.tally,
                 reporter=self._reporter,
                 on_error=self._fail,
+                full_disk=full_disk,
+            )
+            self._progress.follow(scheduler, fetcher, full_disk)
+            self._report = RunReport(
+                options.out,
+                tags={line.key: line.tags for line in self._batch.lines},
+                simulated=options.simulate,
+                tell=self._reporter.tell,
+                warn=self._reporter.warn,
             )
             self._began = True
             self._reporter.start()
             async with anyio.create_task_group() as group:
-                group.start_soon(self._redraw, scheduler)
+                group.start_soon(
+                    self._progress.show_on, self._reporter, lambda: self._look(scheduler)
+                )
+                group.start_soon(self._report.keep, ledger)
                 async with self._recorder.running():
                     await self._work_through(decided, scheduler)
                 group.cancel_scope.cancel()
-            self._reporter.show(self._snapshot(scheduler))
+            self._reporter.show(self._progress.snapshot())
 
     def _plan(self, rows: Mapping[str, JobRow]) -> Plan | None:
         """What to do with each line; None when a line is refused, and told."""
@@ -186,7 +220,10 @@ class Run:
             lacks_files=lambda row: options.download and lacks_files(row, options.out),
         )
         problems = plan_problems(
-            decided, has_budget=options.budget is not None, assumed=options.assume_cost
+            decided,
+            has_budget=options.budget is not None,
+            assumed=options.assume_cost,
+            cost=self._vocabulary.cost,
         )
         if problems:
             for problem in problems:
@@ -194,10 +231,7 @@ class Run:
             self._reporter.warn(f"nothing was sent: {counted(len(problems), 'problem')}")
             self._refused = True
             return None
-        for planned in decided.of(Step.DONE, Step.FETCH, Step.LEFT):
-            if planned.row is not None and planned.row.status is not None:
-                self._progress.ended_before(planned.row.status)
-        self._progress.to_do = len(decided.of(*SUBMITTED))
+        self._progress.plan(decided)
         self._reporter.tell(opening_line(decided))
         return decided
 
@@ -234,6 +268,7 @@ class Run:
         self._open.update(job.key for job in jobs)
         try:
             await scheduler._enter(jobs, rerun=rerun, replace_unsent=True)  # noqa: SLF001
+            point("run: lines handed over")
         except KeyConflictError as error:
             # Somebody else entered a job of this key after the plan was made.
             if len(chunk) > 1:
@@ -270,7 +305,9 @@ class Run:
             self._reporter.event(*told)
         if isinstance(event, JobEnded):
             self._ended(event.outcome)
-        elif isinstance(event, SchedulerPaused):
+            return
+        self._progress.tally.note(event)
+        if isinstance(event, SchedulerPaused):
             self._stop(stop_sentence(event.reason, self._address))
 
     def _ended(self, outcome: Outcome) -> None:
@@ -283,13 +320,9 @@ class Run:
 
     def _count(self, outcome: Outcome) -> None:
         assert self._recorder is not None  # noqa: S101 - jobs end only while it works
-        failure = None
+        self._progress.tally.note_end(outcome)
         if outcome.error is not None:
-            failure = (
-                f"{shortened(outcome.key, 40)}: {outcome.status}: {failure_text(outcome.error)}"
-            )
-            self._reporter.tell(failure)
-        self._progress.job_ended(outcome.status, failure)
+            self._reporter.failed(failure_line(outcome))
         self._recorder.take(outcome.key)
         if outcome.status in _NOT_WELL:
             self._failures += 1
@@ -300,7 +333,7 @@ class Run:
     def _stop(self, reason: str) -> None:
         """Nothing more is submitted; what runs is waited for."""
         if self._stop_reason is None:
-            self._stop_reason = reason
+            self._stop_reason = self._progress.tally.stopping = reason
             self._reporter.warn(f"stopped: {reason}")
             self._over.set()
 
@@ -311,38 +344,31 @@ class Run:
         else:
             self.refusal = error
 
+    def _disk_stays_full(self) -> None:
+        if self._open or not self._all_handed:
+            self._stop(f"{DISK_FULL}; make room, then run the same command again")
+
     def _look_whether_over(self) -> None:
         if self._all_handed and not self._open:
             self._over.set()
 
-    # -- showing -----------------------------------------------------------------------
-
-    async def _redraw(self, scheduler: JobScheduler) -> None:
-        while True:
-            self._reporter.show(self._snapshot(scheduler))
-            await anyio.sleep(REDRAW_SECONDS)
-            lane = scheduler._lane  # noqa: SLF001 - one package
-            if lane is not None and lane.closing:
-                # It broke, and says why when its block is left.
-                self._attention.cancel()
-
-    def _snapshot(self, scheduler: JobScheduler) -> Snapshot:
-        now = scheduler.statistics()
-        return self._progress.snapshot(
-            running=now.in_flight + now.submitting,
-            limit=now.limit,
-            spent=now.credits,
-            reserved=now.reserved,
-        )
+    def _look(self, scheduler: JobScheduler) -> None:
+        """A scheduler that broke says why when its block is left."""
+        lane = scheduler._lane  # noqa: SLF001 - one package
+        if lane is not None and lane.closing:
+            self._attention.cancel()
 
     # -- the end -----------------------------------------------------------------------
 
     async def _conclude(self, ledger: Ledger) -> None:
+        point("run: over")
         rows = await all_rows(ledger)
         try:
             self._results.rewrite(results(rows, self._lines))
         except OSError as error:
             self._stop(f"cannot write {self._results.path}: {error.strerror}")
+        if self._report is not None:
+            await self._report.finish(list(rows.values()))
         options = self._options
         mine = [rows.get(key) for key in self._lines]
         lacking = (
@@ -366,7 +392,7 @@ class Run:
             stopped=self._stop_reason is not None,
             interrupted=self._interrupted,
         )
-        for line in unclear_lines(end, self._lines):
+        for line in unclear_lines(ambiguous(mine), self._lines, options.out):
             self._reporter.warn(line)
         self._reporter.summary(summary_text(end))
         self._reporter.event("finished", summary_facts(end, self.code))

@@ -96,6 +96,7 @@ def client_for(options: RunOptions, account: OpenAccount) -> AsyncKinovi:
         base_url=account.base_url,
         poll_interval=(low, high),
         submit_policy=SubmitPolicy(server_error="hold" if options.hold_on_500 else "retry"),
+        api_generation=options.api_generation,
     )
 
 

@@ -22,6 +22,7 @@ from .._errors import ConfigurationError
 from ._exits import ExitCode
 
 if TYPE_CHECKING:
+    from .._requests import ApiGeneration
     from ..simulator import RunningSimulator, Simulator
 
 CALLS_NAME = "simulator.jsonl"
@@ -132,7 +133,13 @@ class Ready(Protocol):
 
 
 def serve_command(
-    *, port: int, limit: int, speed: float, faults: Sequence[str], seed: int
+    *,
+    port: int,
+    limit: int,
+    speed: float,
+    faults: Sequence[str],
+    seed: int,
+    api_generation: ApiGeneration | None = None,
 ) -> ExitCode:
     """`kinovi simulator`: serves until Ctrl-C.
 
@@ -144,7 +151,13 @@ def serve_command(
         from ..simulator import Simulator, parse_faults, run_simulator
     except ImportError as error:
         raise ConfigurationError(MISSING_EXTRA) from error
-    made = Simulator(seed=seed, speed=speed, limit=limit, faults=parse_faults(",".join(faults)))
+    made = Simulator(
+        seed=seed,
+        speed=speed,
+        limit=limit,
+        faults=parse_faults(",".join(faults)),
+        api_generation=api_generation,
+    )
 
     def ready(running: RunningSimulator) -> None:
         sys.stdout.write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import (
@@ -19,7 +20,8 @@ from .._records import TaskStatus
 from ._books import MEDIA_NAME, all_rows, lacks_files, open_book, results
 from ._csv import INPUT_PREFIX, typed
 from ._exits import ExitCode
-from ._fetch import Fetcher, job_fields
+from ._fetch import Fetched, Fetcher, fetch_rows, job_fields, saving_of
+from ._full_disk import DISK_FULL
 from ._options import with_extension
 from ._results import ResultsFile
 from ._session import check_account, client_for, is_simulated, open_account, remembered_template
@@ -27,6 +29,7 @@ from ._summary import address_hint
 from ._text import counted, in_money, visible
 
 if TYPE_CHECKING:
+    from .._ledger import JobRow
     from ._options import RunOptions
     from ._reporters import Reporter
     from ._vocabulary import Vocabulary
@@ -50,7 +53,7 @@ def request_body(
         if wire in inputs:
             raise ConfigurationError(f"the field {visible(wire)} is given twice")
         inputs[wire] = typed(text, vocabulary.kind(model, wire))
-    return {"model": model, "inputs": inputs}
+    return dict(vocabulary.local({"model": model, "inputs": inputs}, Path()))
 
 
 async def generate(
@@ -62,7 +65,7 @@ async def generate(
         KinoviError: whatever kept it from succeeding.
     """
     request = vocabulary.check(body)
-    cost = request.cost()
+    cost = vocabulary.cost(request)
     price = "price unknown" if cost is None else in_money(cost)
     reporter.tell(f"{request.model}: {price}; Ctrl-C before it is accepted costs nothing")
     async with (
@@ -155,15 +158,19 @@ async def download(options: RunOptions, reporter: Reporter, *, template: str | N
             open_account(simulate=simulated, out=out) as account,
             client_for(options, account) as client,
         ):
-            fetcher = Fetcher(client, out, template=template, tags=tags)
+            fetcher = Fetcher(client, out, template=template, tags=tags, saving=saving_of(options))
             fetcher.name_jobs(fields)
-            for row in missing:
-                fetched = await fetcher.fetch(row, None)
+
+            async def fetched_one(row: JobRow, fetched: Fetched) -> None:
+                nonlocal failed, saved
                 await ledger.set_files(row.key, fetched.files, download_error=fetched.error)
                 saved += len(fetched.files)
                 if fetched.error is not None:
                     failed += 1
                     reporter.warn(f"{row.key}: {fetched.error}")
+
+            if not await fetch_rows(fetcher, missing, fetched_one):
+                reporter.warn(f"stopped: {DISK_FULL}; make room, then run the same command again")
         ResultsFile(out).rewrite(results(await all_rows(ledger), {}))
     reporter.summary(f"{counted(saved, 'file')} saved in {visible(str(out / MEDIA_NAME))}")
     return ExitCode.FAILED if failed else ExitCode.OK

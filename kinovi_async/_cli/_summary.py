@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -15,18 +14,17 @@ from .._errors import (
     KinoviError,
     NotFoundError,
     PermissionDeniedError,
-    TaskFailedError,
 )
 from .._outcomes import OutcomeStatus
 from ._books import MEDIA_NAME
 from ._plan import Plan, Step
 from ._results import RESULTS_NAME
-from ._text import counted, in_money, number, shortened, visible
+from ._text import counted, number, visible
+from ._unclear import money_lines
 
 if TYPE_CHECKING:
     from .._ledger import JobRow, Totals
     from ._exits import ExitCode
-    from ._lines import InputLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +71,6 @@ def opening_line(decided: Plan) -> str:
     return f"{counted(len(decided.lines), 'line')}: {', '.join(parts)}"
 
 
-def failure_text(error: KinoviError) -> str:
-    """Why a job did not end well, without what stands before it in its line."""
-    if isinstance(error, TaskFailedError):
-        return error.message.removeprefix(f"task {error.task_id} failed: ")
-    return error.message
-
-
 def address_hint(error: KinoviError, base_url: str) -> str:
     """Where to look when no answer came, or that of somebody else."""
     where = "the variable KINOVI_BASE_URL names the address"
@@ -112,7 +103,10 @@ def summary_text(end: RunEnd) -> str:
     counts = end.counts()
     by_status = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
     lines = ["nothing to do"] if end.idle else []
-    lines += [f"{counted(len(end.rows), 'job')}: {by_status}", *_money_lines(end)]
+    lines += [
+        f"{counted(len(end.rows), 'job')}: {by_status}",
+        *money_lines(end.totals, spent_before=end.spent_before),
+    ]
     if end.lacking:
         lines.append(f"{counted(end.lacking, 'job lacks', 'jobs lack')} a file")
     files = sum(len(row.files) for row in end.rows if row is not None)
@@ -130,38 +124,13 @@ def summary_text(end: RunEnd) -> str:
     return "\n".join(lines)
 
 
-def _money_lines(end: RunEnd) -> Iterator[str]:
-    totals = end.totals
-    spent = f"spent: {in_money(totals.spent)}"
-    if end.spent_before:
-        spent += f" in all, {number(totals.spent - end.spent_before)} in this run"
-    yield spent
-    if totals.reserved:
-        yield f"at most {in_money(totals.reserved)} more for what is unfinished or unclear"
-    if totals.exposed:
-        yield (
-            f"at most {in_money(totals.exposed)} more, if a submission that was answered "
-            "with 500 was accepted as well"
-        )
-
-
-def unclear_lines(end: RunEnd, lines: Mapping[str, InputLine]) -> Iterator[str]:
-    """One line for each ambiguous job, and what it may have cost."""
-    for row in end.rows:
-        if row is not None and row.status is OutcomeStatus.AMBIGUOUS:
-            line = lines.get(row.key)
-            place = f" (line {line.number})" if line else ""
-            cost = row.reserved + row.exposed
-            price = f"may have cost {in_money(cost)}" if cost else "may have cost its price"
-            message = str((row.error or {}).get("message", "the submission is unclear"))
-            yield f"ambiguous: {shortened(row.key, 60)}{place}: {price}: {message}"
-
-
 def summary_facts(end: RunEnd, code: ExitCode) -> dict[str, object]:
     """The summary for programs."""
     return {
         "jobs": end.counts(),
         "credits": _json_number(end.totals.spent),
+        "credits_reserved": _json_number(end.totals.reserved),
+        "credits_exposed": _json_number(end.totals.exposed),
         "credits_at_most": _json_number(end.totals.committed),
         "jobs_lacking_files": end.lacking,
         "stopped": end.stopped,

@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._text import shortened
 
 if TYPE_CHECKING:
     from .._ledger import JsonObject
-    from .._requests import Request
+    from .._requests import ApiGeneration, Request
 
 _CLOSE = 0.8
 """How alike two ids are that one is taken for a slip of the other; 1 is the same."""
@@ -43,7 +46,13 @@ class Vocabulary:
     check: Callable[[Mapping[str, object]], Request]
     """An API body to a request; raises InvalidRequestError."""
     hash_of: Callable[[JsonObject], str]
-    """The hash of a body in its canonical form."""
+    """The hash of a body in its stored form."""
+    stored: Callable[[Request], JsonObject] = lambda request: request.to_stored()
+    """A request as the ledger keeps it, in whatever generation of the API it is sent."""
+    cost: Callable[[Request], Decimal | None] = lambda request: request.cost()
+    """Credits of a request in the generation in which it is sent; None when unknown."""
+    local: Callable[[Mapping[str, object], Path], Mapping[str, object]] = lambda body, _: body
+    """A body whose references may be files, relative to a directory."""
     _names: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +63,14 @@ class Vocabulary:
     def wire_name(self, column: str) -> str | None:
         """The field a column's header means (`aspect_ratio`, `Aspect Ratio`), or None."""
         return self._names.get(folded(column))
+
+    def name_for(self, model: str, name: str) -> str:
+        """The field as the model spells it: `outputFormat` here is `output_format` there."""
+        fields = self.kinds.get(model, {})
+        if name in fields:
+            return name
+        wanted = folded(name)
+        return next((each for each in fields if folded(each) == wanted), name)
 
     def kind(self, model: str, name: str) -> Kind:
         """How a cell of this field is read; a model nobody described borrows the kinds."""
@@ -85,20 +102,20 @@ def folded(name: str) -> str:
     return _SEPARATORS.sub("", name).casefold()
 
 
-def kinovi_vocabulary() -> Vocabulary:
-    """The vocabulary of the models this package describes."""
-    from .._requests import MODELS, body_hash, parse_request
+def kinovi_vocabulary(api_generation: ApiGeneration = "seed") -> Vocabulary:
+    """The vocabulary of the models this package describes, for a generation of the API."""
+    from .._requests import MODELS, as_request, body_hash, with_local_files
 
-    kinds: dict[str, dict[str, Kind]] = {}
-    for model in MODELS.values():
-        fields = {
-            each.wire_name: _kind(each.type) for each in model.fields if each.path != each.wire_name
-        }
-        if len(model.requests) > 1:
-            # Told by the class in Python, so no field there; a column in a table.
-            fields.setdefault("mode", Kind.TEXT)
-        kinds[model.id] = fields
-    return Vocabulary(kinds=kinds, check=parse_request, hash_of=body_hash)
+    return Vocabulary(
+        kinds={
+            model.id: {each.wire_name: _kind(each.type) for each in model.fields}
+            for model in MODELS.values()
+        },
+        check=partial(as_request, api_generation=api_generation),
+        hash_of=body_hash,
+        cost=lambda request: request.cost(api_generation=api_generation),
+        local=with_local_files,
+    )
 
 
 def _kind(described: str) -> Kind:

@@ -113,3 +113,9 @@ def test_a_table_line_is_one_line_without_control_characters() -> None:
     lines = list(job_lines([found], format_name="table", vocabulary=VOCABULARY))
     assert len(lines) == 2
     assert all(line.isprintable() for line in lines)
+
+
+def test_a_carriage_return_in_a_prompt_starts_no_row_of_a_spreadsheet() -> None:
+    body: dict[str, object] = {"model": "nanobanana2", "inputs": {"prompt": "a\r=HYPERLINK(0)"}}
+    text = table_of([row(status=OutcomeStatus.FAILED, body=body)], VOCABULARY)
+    assert '"a\r=HYPERLINK(0)"' in text

@@ -156,7 +156,7 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
         port = silent.getsockname()[1]
         more = {
             "KINOVI_BASE_URL": f"http://127.0.0.1:{port}/api/v1",
-            "KINOVI_API_KEY": "sk-some-key",
+            "KINOVI_API_KEY": "sk-CANARY-of-a-process",
         }
         file, out = mixed_batch(tmp_path / "b.jsonl", 1), tmp_path / "out"
         process = start("run", file, "-o", out, "--json", **more)
@@ -240,7 +240,7 @@ def test_a_terminal_gets_a_live_display_of_its_width(tmp_path: Path) -> None:
     shown = drain(ours)
     assert process.wait(timeout=30) == 0
     assert "of 6 jobs done" in shown
-    assert "running in" in shown
+    assert "in use" in shown
     assert "Ctrl-C stops" in shown
     assert shown.rstrip().endswith("results.jsonl")
     assert "\x1b[?25h" in shown

@@ -3,105 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 
-from kinovi_async._cli._entry import run_app
-from kinovi_async.simulator import (
-    AccountSettings,
-    RunningSimulator,
-    Simulator,
-    SubmitRule,
-    TaskRule,
-    serve,
-)
+from kinovi_async.simulator import AccountSettings, Simulator, SubmitRule, TaskRule
 
-KEY = "sk-CANARY-of-the-command"
-SPEED = 200
-POLL = "0.02,0.03"
-
-
-@dataclass
-class Ran:
-    """What one command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def events(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Kinovi = Callable[..., Ran]
-Serve = Callable[..., RunningSimulator]
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Serves a simulator, and points the environment at it."""
-    with start_blocking_portal() as portal:
-        managers = []
-
-        def start_one(simulator: Simulator) -> RunningSimulator:
-            manager = portal.wrap_async_context_manager(serve(simulator))
-            running = manager.__enter__()
-            managers.append(manager)
-            monkeypatch.setenv("KINOVI_BASE_URL", running.base_url)
-            monkeypatch.setenv("KINOVI_API_KEY", KEY)
-            return running
-
-        yield start_one
-        for manager in managers:
-            manager.__exit__(None, None, None)
-
-
-@pytest.fixture
-def kinovi(capsys: pytest.CaptureFixture[str]) -> Kinovi:
-    def call(*arguments: object) -> Ran:
-        capsys.readouterr()
-        code = run_app([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert KEY not in captured.out + captured.err
-        return Ran(int(code), captured.out, captured.err)
-
-    return call
-
-
-def batch(path: Path, count: int = 6, **first: object) -> Path:
-    """Pictures with the ids job-1, job-2 ...; `first` changes the first line's inputs."""
-    lines = []
-    for number in range(1, count + 1):
-        inputs = {"prompt": f"picture {number}", **(first if number == 1 else {})}
-        lines.append({"id": f"job-{number}", "model": "nanobanana2", "inputs": inputs})
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
-def results_of(out: Path) -> dict[str, dict[str, object]]:
-    lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-    found = {line["id"]: line for line in lines}
-    assert len(found) == len(lines)
-    return found
-
-
-def accepted(running: RunningSimulator) -> int:
-    return len(running.simulator.books.accepted)
-
-
-def prompts(running: RunningSimulator) -> list[str]:
-    return sorted(task.prompt for task in running.simulator.books.accepted)
-
-
-def run(kinovi: Kinovi, file: Path, out: Path, *more: object) -> Ran:
-    return kinovi("run", file, "-o", out, "--poll-interval", POLL, *more)
+from .runs import KEY, SPEED, Kinovi, Serve, accepted, batch, prompts, results_of, run
 
 
 def test_a_batch_fills_three_slots_and_the_second_run_does_nothing(
@@ -324,8 +234,9 @@ def test_a_500_that_may_have_been_paid_is_told_as_such(
     running.simulator.script(SubmitRule(answer=500, times=1))
     ran = run(kinovi, batch(tmp_path / "b.jsonl", 1), tmp_path / "out")
     assert ran.code == 0
-    assert "at most 15 credits ($0.075) more, if a submission that was answered with 500" in ran.out
-    assert "unfinished or unclear" not in ran.out
+    assert "exposed: 15 credits ($0.075) for submissions that were sent again" in ran.out
+    assert "worst case: 30 credits ($0.15) in all" in ran.out
+    assert "reserved" not in ran.out
 
 
 def test_a_template_without_an_extension_gets_one(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kinovi_async import APIConnectionError, NotFoundError
-from kinovi_async._cli._summary import failure_text, stop_sentence
+from kinovi_async._cli._summary import stop_sentence
+from kinovi_async.progress._tally import failure_text
 
 BASE = "http://127.0.0.1:9/api/v1"
 
