@@ -63,6 +63,9 @@ class Rival:
         """The next poll is planned."""
         self._poll_later(job)
 
+    def notified(self, job: SimulatedJob) -> None:
+        """None of them knows webhooks."""
+
     def seen_ended(self, job: SimulatedJob) -> None:  # noqa: ARG002 - the count is enough
         """A place is free."""
         self.held -= 1

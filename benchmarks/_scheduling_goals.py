@@ -57,7 +57,7 @@ class Plan:
         return replace(CHANGES[change], mix=mix, body="full" if body else "none")
 
     def hooked(self, mix: str, limit: int) -> Scenario:
-        """With webhooks."""
+        """With webhooks: each asks for one poll, which shows the end; the others are counted."""
         return Scenario(mix=mix, limit=limit, webhooks=True)
 
     def batch(self, limit: int, *, known: bool = True) -> Scenario:
