@@ -50,7 +50,7 @@ def tests(session: nox.Session) -> None:
     away = Path(session.create_tmp()) / "away"
     shutil.rmtree(away, ignore_errors=True)
     away.mkdir()
-    for name in ("tests", "examples", "benchmarks"):
+    for name in ("tests", "examples", "benchmarks", "docs"):
         shutil.copytree(ROOT / name, away / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         shutil.copy(ROOT / name, away)
@@ -67,6 +67,24 @@ def compat(session: nox.Session) -> None:
     """The tests on every supported Python that is installed."""
     session.install(".[all]", *_group("test"))
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def simulation(session: nox.Session) -> None:
+    """The long form of tests/simulation: 10,000 and 1,000 seeds, then every mutant."""
+    session.install(".[all]", *_group("test"))
+    for tier, seeds in (("transport", "10000"), ("bytes", "1000")):
+        options = session.posargs or ["--seeds", seeds, "--jobs", "2"]
+        session.run("python", "-m", "tests.simulation", "--tier", tier, *options)
+    session.run("python", "-m", "tests.simulation.mutants")
+
+
+@nox.session
+def kill(session: nox.Session) -> None:
+    """The long form of tests/kill: SIGKILL at every numbered point, and while resuming."""
+    session.install(".[all]", *_group("test"))
+    for form in ("--all", "--lossy"):
+        session.run("python", "-m", "tests.kill", form, *session.posargs)
 
 
 @nox.session
