@@ -228,13 +228,16 @@ async def resume(lane: Lane) -> None:
 
 async def cancel_unsent(lane: Lane, reason: KinoviError) -> None:
     """Tells what is queued as cancelled, now and from here on."""
+    from ._following import let_go  # it imports this module
+
     if lane.stopped is not None:
         return
     lane.stopped = reason
     lane.changed()
     for job in list(lane.jobs.values()):
-        followed = job.key in lane.book.followed and job.key not in lane.running
-        if followed or (job.entry is not None and lane.account.state.withdraw(job.entry)):
+        if job.key in lane.book.followed:
+            await let_go(lane, job)
+        elif job.entry is not None and lane.account.state.withdraw(job.entry):
             await give_back(lane, job)
     for job in list(lane.followers):
         await forgo(lane, job)
