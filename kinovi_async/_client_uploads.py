@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ._account import Account, Book, Uploads
+from ._account import Account, Book
+from ._connection import Connection
 from ._requests import as_request, encode_body, with_callback
 
 if TYPE_CHECKING:
     from ._requests import FileSource, LocalFile, Request, Upload
-    from ._transport import HttpTransport
 
 __all__ = ["ClientUploads"]
 
 
-class ClientUploads:
+class ClientUploads(Connection):
     """The part of `AsyncKinovi` that uploads."""
-
-    def _let_upload(self, account: Account, transport: HttpTransport) -> None:
-        account.uploads = Uploads(transport, name=account.name, wall=account.wall)
 
     @property
     def _place_of_work(self) -> tuple[Account, Book]:
-        shared = self._shared  # type: ignore[attr-defined]
-        return shared.account, shared.book
+        return self._shared.account, self._shared.book
 
     async def upload(
         self, file: FileSource, *, on_progress: Callable[[int, int], None] | None = None
@@ -51,7 +47,7 @@ class ClientUploads:
         """
         from ._requests import file_to_upload
 
-        self._check_open()  # type: ignore[attr-defined]
+        self._check_open()
         return await self._upload(file_to_upload(file), on_progress=on_progress)
 
     async def _upload(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from _money.work import Wish, Work
 from kinovi_async import AsyncKinovi, NanoBanana2, SQLiteLedger, SubmitPolicy
-from kinovi_async._client import DEFAULT_POLL_INTERVAL
+from kinovi_async._connection import DEFAULT_POLL_INTERVAL
 
 PACKAGES = ("kinovi-async", "httpx")
 POLICY = SubmitPolicy()

@@ -85,7 +85,8 @@ def client_for(options: RunOptions, account: OpenAccount) -> AsyncKinovi:
     Raises:
         ConfigurationError: the key or an option is wrong.
     """
-    from .._client import DEFAULT_POLL_INTERVAL, AsyncKinovi
+    from .._client import AsyncKinovi
+    from .._connection import DEFAULT_POLL_INTERVAL
 
     low, high = options.poll_interval or DEFAULT_POLL_INTERVAL
     if options.poll_interval is None:

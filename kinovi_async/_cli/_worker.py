@@ -340,7 +340,8 @@ class Worker:
 
 
 def _client(options: WorkerOptions) -> AsyncKinovi:
-    from .._client import DEFAULT_POLL_INTERVAL, AsyncKinovi
+    from .._client import AsyncKinovi
+    from .._connection import DEFAULT_POLL_INTERVAL
 
     return AsyncKinovi(
         poll_interval=options.poll_interval or DEFAULT_POLL_INTERVAL,

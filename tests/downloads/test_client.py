@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from kinovi_async import AsyncKinovi, DownloadError, Output, TaskRecord, TaskStatus
-from kinovi_async._client import DOWNLOADS_AT_ONCE
+from kinovi_async._connection import DOWNLOADS_AT_ONCE
 from tests.downloads.fakes import files_in
 from tests.transport.faultd import Connection, answer, faultd
 
