@@ -14,6 +14,8 @@ from kinovi_async import NanoBanana2, Outcome, OutcomeStatus, Output, TaskRecord
 from kinovi_async._errors import KinoviError
 from kinovi_async._records import TaskError
 
+from .environment import plain_environment
+
 START = datetime(2026, 11, 21, 7, 48, tzinfo=UTC)
 
 
@@ -113,6 +115,10 @@ def test_records_import_nothing_for_notebooks() -> None:
         "print(sorted({'kinovi_async._notebook', 'jinja2', 'html'} & set(sys.modules)))"
     )
     done = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=plain_environment(),
     )
     assert done.stdout.strip() == "[]"

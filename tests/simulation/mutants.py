@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kinovi_async
+from tests.environment import plain_environment
 
-__all__ = ["MUTANTS", "ROOT", "Edit", "Mutant", "edited", "plain_environment", "simulate"]
+__all__ = ["MUTANTS", "ROOT", "Edit", "Mutant", "edited", "simulate"]
 
 PACKAGE = Path(kinovi_async.__file__).parent
 ROOT = Path(__file__).parents[2]
@@ -304,15 +305,6 @@ def mutated(mutant: Mutant, directory: Path) -> None:
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.mp4"))
     for name, text in edited(mutant).items():
         (copy / name).write_text(text, "utf-8")
-
-
-def plain_environment() -> dict[str, str]:
-    """That of this process, without what makes its children measure coverage.
-
-    It makes them three times slower, and that of a copy that is gone cannot be reported.
-    """
-    private = ("COVERAGE_", "COV_CORE_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(private)}
 
 
 def simulate(

@@ -12,8 +12,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from tests.environment import plain_environment
+
 from .clock import Clock, DeadlockError, LivelockError, ProcessLoop
-from .mutants import ROOT, plain_environment
+from .mutants import ROOT
 from .plan import FEATURES, Life, Tier, make_plan
 from .run import run_seed
 from .shrink import least_that_fails, shrink

@@ -11,7 +11,9 @@ import sys
 
 import pytest
 
-from .mutants import ROOT, plain_environment
+from tests.environment import plain_environment
+
+from .mutants import ROOT
 from .plan import Tier
 
 CHUNK = 25

@@ -19,6 +19,8 @@ LOADED = [] if entry_points(group="pytest11", name="kinovi") else ["-p", MODULE]
 
 def run_pytest(directory: Path, *options: str) -> str:
     """The output of a run in which everything passes; warnings are errors."""
+    if not (directory / "pytest.ini").exists():  # or a configuration further up would count
+        (directory / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
     done = subprocess.run(  # noqa: S603
         [*command, *LOADED, *options],
