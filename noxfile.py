@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -12,8 +11,6 @@ nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["lint", "typing", "tests", "examples", "bench", "build"]
 nox.options.default_venv_backend = "venv"
 
-# One more than there are cores: many tests wait for processes they started.
-WORKERS = str((os.cpu_count() or 1) + 1)
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 CODE = ["kinovi_async", "tests", "examples", "benchmarks", "noxfile.py"]
@@ -59,7 +56,7 @@ def tests(session: nox.Session) -> None:
         shutil.copy(ROOT / name, away)
     session.chdir(away)
     # All of them on all cores; some, asked for by name, in order and with a debugger at hand.
-    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["-n", WORKERS]))
+    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["-n", "auto"]))
     if not session.posargs:
         session.run("coverage", "combine", "--quiet")
         session.run("coverage", "report", "--fail-under=90")
