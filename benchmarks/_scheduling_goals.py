@@ -57,7 +57,7 @@ class Plan:
         return replace(CHANGES[change], mix=mix, body="full" if body else "none")
 
     def hooked(self, mix: str, limit: int) -> Scenario:
-        """With webhooks: each asks for one poll, which shows the end; the others are counted."""
+        """With webhooks: each asks for one GET, its confirmation; the others are polls."""
         return Scenario(mix=mix, limit=limit, webhooks=True)
 
     def batch(self, limit: int, *, known: bool = True) -> Scenario:
@@ -192,7 +192,7 @@ def goals(plan: Plan) -> list[Goal]:
         *by_mix(
             (0.1, 1.5, 3.5),
             lambda mix, bound: Goal(
-                6, f"polls/job {mix}, webhooks", "polls_per_job", bound, hooked[mix]
+                6, f"fallback polls/job {mix}, webhooks", "polls_per_job", bound, hooked[mix]
             ),
         ),
         Goal(7, "overtaken, p95", "overtaking_p95", 5.0, [*every, *unsteady, *batch]),

@@ -17,6 +17,7 @@ from ._account import (
     Lane,
     LaneOptions,
     Statistics,
+    ask_to_resume,
     cancel_unsent,
     estimated_wait,
     outcome_of,
@@ -311,9 +312,18 @@ class JobScheduler:
             after = rows[-1].ended_number or after
 
     async def resume(self) -> None:
-        """Goes on submitting after a pause (401, 402, 403)."""
+        """Goes on submitting after a pause (401, 402, 403).
+
+        In whichever process: where another one runs the ledger, that one goes on within
+        half a second.
+
+        Raises:
+            LedgerError: another process cannot be asked.
+        """
         lane = self._open_lane()
         await lane.carry_out(lambda: resume(lane))
+        if self._book.shared and not self._book.runs:
+            await ask_to_resume(self._book)
 
     async def drain(self, *, deadline: float = math.inf) -> None:
         """Stops submitting and waits for running tasks, at most `deadline` seconds.

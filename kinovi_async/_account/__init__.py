@@ -8,6 +8,7 @@ from ._lane import Lane
 from ._lane_options import LaneOptions, default_max_wait
 from ._mailbox import new_book
 from ._poll import failure_of
+from ._standing import ask_to_resume
 from ._statistics import Statistics, estimated_wait, statistics_of
 from ._uploads import Uploads
 
@@ -19,6 +20,7 @@ __all__ = [
     "LaneOptions",
     "Statistics",
     "Uploads",
+    "ask_to_resume",
     "cancel_unsent",
     "default_max_wait",
     "estimated_wait",

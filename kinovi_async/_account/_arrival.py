@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import anyio
 
 from .._crash_points import point
 from .._errors import BudgetExceededError, KinoviError, LedgerError
-from .._events import JobQueued
+from .._events import JobEnded, JobQueued
 from .._ledger import JobRow, JobState
 from .._outcomes import OutcomeStatus
 from ._ending import close_row, conclude, forgo
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from ._lane import Lane
 
 __all__ = ["Arrival", "Door", "look_again", "place", "price"]
+
+# Jobs that go through the ledger together, at most: the first of them waits for the last.
+MOST_TOGETHER = 64
 
 
 class Arrival:
@@ -48,6 +52,10 @@ class Arrival:
         for job in jobs:
             job.arrival = self
 
+    def goes_with(self, other: Arrival) -> bool:
+        """Whether the ledger is to be asked the same about both."""
+        return set(self.rerun) == set(other.rerun) and self.replace_unsent == other.replace_unsent
+
     def price(self, lane: Lane, *, check: bool = True) -> None:
         """Sets what the jobs are expected to cost, and what else their row is to say.
 
@@ -69,26 +77,51 @@ class Arrival:
 
 
 class Door:
-    """Where jobs come in, one arrival after the other: so they stand in the queue."""
+    """Where jobs come in, one arrival after the other: so they stand in the queue.
+
+    Those that came while the ledger was busy go through it together, in that order.
+    """
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._line: deque[Arrival] = deque()
         self.arriving: set[Arrival] = set()
         """On their way through the ledger."""
+        self.jobs = 0
+        """How many they are."""
 
     def take(self, arrival: Arrival) -> None:
         """Lets it in as soon as those before it are."""
         self.arriving.add(arrival)
+        self.jobs += len(arrival.jobs)
         self._line.append(arrival)
         if len(self._line) == 1:
             self._lane.begin(self._let_in)
 
+    def has_let_in(self, arrival: Arrival) -> None:
+        """It is through, or was turned away."""
+        self.arriving.discard(arrival)
+        self.jobs -= len(arrival.jobs)
+
     async def _let_in(self) -> None:
         with anyio.CancelScope(shield=True):
             while self._line:
-                await enter(self._lane, self._line[0])
-                self._line.popleft()
+                together = self._together()
+                await enter(self._lane, together)
+                for _ in together:
+                    self._line.popleft()
+
+    def _together(self) -> list[Arrival]:
+        """The first, and those behind it that the ledger can take with it: of other keys."""
+        together = [self._line[0]]
+        keys = {job.key for job in together[0].jobs}
+        for arrival in islice(self._line, 1, None):
+            size = len(keys) + len(arrival.jobs)
+            keys.update(job.key for job in arrival.jobs)
+            if size > MOST_TOGETHER or len(keys) < size or not arrival.goes_with(together[0]):
+                break
+            together.append(arrival)
+        return together
 
 
 def price(lane: Lane, job: Job) -> None:
@@ -107,31 +140,48 @@ def unknown_price(job: Job) -> BudgetExceededError:
     )
 
 
-async def enter(lane: Lane, arrival: Arrival) -> None:
-    """Takes an arrival through the ledger; what goes wrong is its `error`."""
+async def enter(lane: Lane, arrivals: Sequence[Arrival]) -> None:
+    """Takes arrivals through the ledger, all at once; what is wrong with one is its `error`."""
     now = lane.account.wall()
     seen = lane.book.duty.ended
     point("arrival: before the ledger")
     try:
         rows = await lane.book.ledger.add(
-            [job.to_ledger(now) for job in arrival.jobs],
-            rerun=arrival.rerun,
-            replace_unsent=arrival.replace_unsent,
+            [job.to_ledger(now) for arrival in arrivals for job in arrival.jobs],
+            rerun=arrivals[0].rerun,
+            replace_unsent=arrivals[0].replace_unsent,
         )
         point("arrival: in the ledger")
-        for job, row in zip(arrival.jobs, rows, strict=True):
-            await start(lane, job, row, seen=seen)
     except KinoviError as error:
-        arrival.error = error
-        if arrival.unheard:
-            _tell(lane, arrival.jobs, error)
-    finally:
-        lane.arriving.discard(arrival)
-        for job in arrival.jobs:
-            job.arrival = None
-        arrival.done.set()
-        lane.changed()
-        lane.account.pump()
+        half = len(arrivals) // 2
+        if half:  # all or none: nothing was entered, because of one of them
+            await enter(lane, arrivals[:half])
+            await enter(lane, arrivals[half:])
+        else:
+            _come_in(lane, arrivals[0], error)
+        return
+    rest = iter(rows)
+    for arrival in arrivals:
+        refusal: KinoviError | None = None
+        try:
+            for job, row in zip(arrival.jobs, list(islice(rest, len(arrival.jobs))), strict=True):
+                await start(lane, job, row, seen=seen)
+        except KinoviError as error:
+            refusal = error
+        finally:
+            _come_in(lane, arrival, refusal)
+
+
+def _come_in(lane: Lane, arrival: Arrival, error: KinoviError | None) -> None:
+    arrival.error = error
+    if error is not None and arrival.unheard:
+        _tell(lane, arrival.jobs, error)
+    lane.let_in(arrival)
+    for job in arrival.jobs:
+        job.arrival = None
+    arrival.done.set()
+    lane.changed()
+    lane.account.pump()
 
 
 def _tell(lane: Lane, jobs: Sequence[Job], error: KinoviError) -> None:
@@ -167,6 +217,10 @@ async def start(lane: Lane, job: Job, row: JobRow, *, seen: int) -> None:
         point("arrival: adopted")
     if row.state is JobState.ENDED:
         outcome = outcome_of(row, job.request, index=job.index)
+        if lane.heard:
+            # Told when it happened; whoever counts jobs has to hear of this one all the same.
+            at = lane.account.wall()
+            await lane.emit(JobEnded(at=at, outcome=outcome, stamp=job.stamp, echo=True))
         job.settle(outcome)
         lane.deliver(outcome)
         return
@@ -216,7 +270,7 @@ async def _no_longer_sending(lane: Lane, row: JobRow) -> JobRow:
     row = await ledger.get(row.key) or row
     if row.state is not JobState.SENDING:
         return row
-    return await lane.book.settle_dangling(row) or row
+    return await lane.book.settle_dangling(lane, row) or row
 
 
 async def _drive(lane: Lane, job: Job, row: JobRow) -> None:

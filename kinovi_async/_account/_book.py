@@ -21,8 +21,10 @@ from .._errors import AmbiguousSubmissionError, LedgerError, LedgerInUseError
 from .._ledger import JobRow, JobState, Ledger, Resolution, Totals
 from .._outcomes import AttemptResult, OutcomeStatus
 from ._duty import Duty
+from ._ending import observe_end
 from ._error_json import ending_of_attempt
 from ._job import Job
+from ._standing import Standing
 
 if TYPE_CHECKING:
     from ._lane import Lane
@@ -82,6 +84,7 @@ class Book:
         self.recalled: set[str] = set()
         """Accounts whose memory was taken up from this ledger."""
         self.wall = wall
+        self.standing = Standing()
         self.mailbox: Mailbox | None = None
         """Where hints of webhooks about its jobs arrive."""
         self._inside: dict[Lane, None] = {}
@@ -108,7 +111,7 @@ class Book:
             if not self._inside:
                 await self._begin(lane)
             elif lane.options.exclusive and not self.runs:
-                await self._become_runner()
+                await self._become_runner(lane)
                 self.duty.take_over(floor=0)
             if lane.options.takes_all and self.runs and self.shared:
                 self.duty.floor = 0
@@ -120,7 +123,7 @@ class Book:
         self.shared = position is not None
         self._leftovers = None
         if position is None:
-            await self._become_runner()
+            await self._become_runner(lane)
             await self._begin_mailbox()
             return
         floor = await self._known_floor()
@@ -133,7 +136,7 @@ class Book:
         self.duty.begin(position, floor=floor)
         if self._leftovers is None:
             try:
-                await self._become_runner()
+                await self._become_runner(lane)
             except LedgerInUseError:
                 if lane.options.exclusive:
                     raise
@@ -200,14 +203,14 @@ class Book:
 
     # -- the lease ---------------------------------------------------------------------
 
-    async def try_to_run(self) -> bool:
+    async def try_to_run(self, lane: Lane) -> bool:
         """Takes the lease if it is free, and with it the jobs of the one that had it."""
         async with self._locked():
             alone = self._leftovers is not None
             if self.runs or (alone and anyio.current_time() < self._alone_at):
                 return False
             try:
-                await self._become_runner()
+                await self._become_runner(lane)
             except LedgerInUseError:
                 self._leftovers = None  # somebody took them up
                 return False
@@ -222,7 +225,7 @@ class Book:
             await self._begin_mailbox()
             return True
 
-    async def _become_runner(self) -> None:
+    async def _become_runner(self, lane: Lane) -> None:
         holder = f"pid {os.getpid()} on {platform.node()}"
         await self.ledger.acquire_lease(self.execution, holder)
         point("book: lease held")
@@ -230,13 +233,14 @@ class Book:
             # Intents of dead processes: we hold the lease, so nobody will finish them.
             while rows := await self.ledger.rows(states={JobState.SENDING}):
                 for row in rows:
-                    await self.settle_dangling(row)
+                    await self.settle_dangling(lane, row)
                     point("book: dangling intent settled")
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self.ledger.release_lease()
             raise
         self.runs = True
+        self.standing.take_over(anyio.current_time())
 
     async def _known_floor(self) -> int:
         known = await self.ledger.recall(LEFTOVERS)
@@ -280,7 +284,7 @@ class Book:
         """Keeps the totals at hand for the statistics."""
         self.totals = await self.ledger.totals()
 
-    async def settle_dangling(self, row: JobRow) -> JobRow | None:
+    async def settle_dangling(self, lane: Lane, row: JobRow) -> JobRow | None:
         """Ends a job whose submission was on the wire when its process died."""
         if row.execution == self.execution and row.key in self.unwritten:
             return await self._write_accepted(row.key)
@@ -289,7 +293,10 @@ class Book:
             "it may have been accepted"
         )
         ending = ending_of_attempt(error, AttemptResult.AMBIGUOUS, at=self.wall())
-        return await self.ledger.end(row.key, ending)
+        ended = await self.ledger.end(row.key, ending)
+        if ended is not None:
+            observe_end(lane, Job.of_row(ended), ended, error=error)
+        return ended
 
     async def put_right(self, row: JobRow) -> JobRow:
         """The row, or what it becomes when this process knows better than the ledger."""

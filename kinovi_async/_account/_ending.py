@@ -24,6 +24,7 @@ from ._job import outcome_of
 from ._uploading import stop_upload
 
 if TYPE_CHECKING:
+    from .._ledger import JobRow
     from .._outcomes import Outcome
     from ._job import Job
     from ._lane import Lane
@@ -38,6 +39,7 @@ __all__ = [
     "expire",
     "forgo",
     "give_back",
+    "observe_end",
     "overdue",
     "resume",
     "stop",
@@ -286,6 +288,12 @@ async def close_row(lane: Lane, job: Job, outcome: Outcome) -> None:
     except LedgerError as failure:
         _log.warning("job %s stays unfinished in the ledger: %s", job.key, failure)
         return
-    if row is not None and lane.heard:
-        written = outcome_of(row, job.request, index=job.index, error=outcome.error)
+    if row is not None:
+        observe_end(lane, job, row, error=outcome.error)
+
+
+def observe_end(lane: Lane, job: Job, row: JobRow, *, error: KinoviError | None = None) -> None:
+    """Tells the client's observer of an end that was written here, and that `conclude` does not."""
+    if lane.account.observer is not None:
+        written = outcome_of(row, job.request, index=job.index, error=error)
         lane.observe(_ended(lane, job, written))

@@ -10,7 +10,7 @@ from .._errors import JobCancelledError, LedgerError
 from .._events import JobAccepted, JobQueued
 from .._ledger import Ending, JobRow, JobState, is_unsent
 from .._outcomes import OutcomeStatus
-from ._ending import conclude, give_back
+from ._ending import conclude, give_back, observe_end
 from ._error_json import error_to_json
 from ._job import outcome_of
 
@@ -154,7 +154,11 @@ async def leave_followed(lane: Lane, job: Job) -> None:
     if lane.options.cancel_on_leave and row is not None and is_unsent(row):
         error = JobCancelledError(f"job {job.key} was not submitted before its wait was left")
         ending = Ending(OutcomeStatus.CANCELLED, at=lane.account.wall(), error=error_to_json(error))
-        row = await ledger.end(job.key, ending) or await ledger.get(job.key)
+        row = await ledger.end(job.key, ending)
+        if row is not None:
+            observe_end(lane, job, row, error=error)
+        else:
+            row = await ledger.get(job.key)
     lane.untrack(job)
     if row is None or row.state is not JobState.ENDED:
         job.task_id = None if row is None else row.task_id

@@ -1,8 +1,8 @@
 """What follows from a hint: that a submission of ours became a task is proven by a GET alone.
 
 A submission that is held was accepted then; a job that is to be sent again leaves the queue;
-one that ended as ambiguous is driven on; and where a job has another task already, it was
-paid twice, which is told and changes nothing.
+one that ended as ambiguous is driven on, and one that expired, once its task has ended; and
+where a job has another task already, it was paid twice, which is told and changes nothing.
 """
 
 from __future__ import annotations
@@ -56,14 +56,18 @@ class Meaning(Enum):
     """It is about to be sent again, though it was accepted."""
     AMBIGUOUS = "ambiguous"
     """This is what became of it."""
+    EXPIRED = "expired"
+    """Nobody waits for its task any more, which is paid for."""
     STRAY = "stray"
     """The job has another task, or ended without one."""
 
 
 def meaning_of(row: JobRow | None, note: Note) -> Meaning:
     """What a hint says, provided that the task is ours."""
-    if row is None or row.task_id == note.task_id:
+    if row is None:
         return Meaning.NOTHING
+    if row.task_id == note.task_id:
+        return Meaning.EXPIRED if row.status is OutcomeStatus.EXPIRED else Meaning.NOTHING
     if row.state is JobState.SENDING:
         return Meaning.ON_THE_WIRE
     result = next((each.result for each in row.attempts if each.number == note.attempt), None)
@@ -102,33 +106,42 @@ async def _settle(mailbox: Mailbox, lane: Lane, note: Note) -> bool:
         return True
     if meaning is Meaning.ON_THE_WIRE and (job is None or job.held is None):
         return True  # `nudge` comes with the answer
-    if meaning is Meaning.AMBIGUOUS and job is not None:
+    if meaning in {Meaning.AMBIGUOUS, Meaning.EXPIRED} and job is not None:
         return False  # its end is being told
-    is_ours = await _is_ours(lane, row, note)
+    is_ours = await _is_ours(lane, row, note, ended=meaning is Meaning.EXPIRED)
     if not is_ours:
-        return _count(mailbox, note, last=is_ours is not None)
+        return _count(mailbox, note, meaning, last=is_ours is not None)
     with anyio.CancelScope(shield=True):
         if not await _act(lane, note, meaning):
             return False
-    mailbox.settled(note)
+    if meaning is Meaning.STRAY:
+        mailbox.settled(note)
+    else:  # the row has the task now: another hint about it may tell more
+        mailbox.notes.pop(note, None)
     lane.account.pump()
     return True
 
 
-def _count(mailbox: Mailbox, note: Note, *, last: bool) -> bool:
+def _count(mailbox: Mailbox, note: Note, meaning: Meaning, *, last: bool) -> bool:
     """One more try in vain; True when it was the last."""
     tries = mailbox.notes.get(note, MOST_TRIES) + 1
     if not last and tries < MOST_TRIES:
         mailbox.notes[note] = tries
         return False
+    if meaning is Meaning.EXPIRED:  # it runs on, as it did before
+        mailbox.notes.pop(note, None)
+        return True
     mailbox.foreign += 1
     mailbox.settled(note)
     _log.warning("a webhook for job %s names a task that is not its own: ignored", note.key)
     return True
 
 
-async def _is_ours(lane: Lane, row: JobRow, note: Note) -> bool | None:
-    """Whether the task can have been made of this job; None: the API does not say yet."""
+async def _is_ours(lane: Lane, row: JobRow, note: Note, *, ended: bool) -> bool | None:
+    """Whether the task can have been made of this job; None: the API does not say yet.
+
+    `ended`: it is only asked whether its own task has come to an end.
+    """
     if lane.account.key_of_task(note.task_id) not in {None, note.key}:
         return False
     try:
@@ -137,6 +150,8 @@ async def _is_ours(lane: Lane, row: JobRow, note: Note) -> bool | None:
         return False
     except (APIError, ConfigurationError) as error:
         _log.debug("task %s cannot be asked for: %s", note.task_id, error)
+        return None
+    if ended and not record.is_terminal:
         return None
     return record.task_id == note.task_id and _fits(record, row)
 
@@ -163,8 +178,8 @@ async def _act(lane: Lane, note: Note, meaning: Meaning) -> bool:
             return await _accept(job, note)
         case Meaning.QUEUED:
             return await _take_out(job, note)
-        case Meaning.AMBIGUOUS:
-            return job is None and await _resolve(lane, note)
+        case Meaning.AMBIGUOUS | Meaning.EXPIRED:
+            return job is None and await _drive_on(lane, note, meaning)
         case _:
             await _tell(lane, row, note)
             return True
@@ -206,23 +221,31 @@ async def _say_accepted(lane: Lane, job: Job, note: Note) -> None:
     await lane.emit(JobAccepted(at=at, key=note.key, task_id=note.task_id, model=model))
 
 
-async def _resolve(lane: Lane, note: Note) -> bool:
-    """A job that ended as ambiguous is a task: it is driven on, by whoever runs the ledger."""
-    ledger = lane.book.ledger
+async def _drive_on(lane: Lane, note: Note, meaning: Meaning) -> bool:
+    """A job that ended as ambiguous is a task, or one that expired has ended.
+
+    Whoever runs the ledger drives it on.
+    """
+    ledger, at = lane.book.ledger, lane.account.wall()
     failure: LedgerError | None = None
     try:
-        row = await ledger.resolve(
-            note.key, Resolution.ACCEPTED, at=lane.account.wall(), task_id=note.task_id
-        )
+        if meaning is Meaning.EXPIRED:
+            row = await ledger.adopt(note.key, at=at)
+        else:
+            row = await ledger.resolve(note.key, Resolution.ACCEPTED, at=at, task_id=note.task_id)
     except LedgerError as error:
         failure = error
     if failure is not None:
-        if meaning_of(await ledger.get(note.key), note) is Meaning.AMBIGUOUS:
+        if meaning_of(await ledger.get(note.key), note) is meaning:
             raise failure
         return False  # a person was faster
-    _log.info("job %s, which was ambiguous, is task %s: a webhook told", note.key, note.task_id)
-    if not lane.book.shared:  # nobody else would find it
+    _log.info("job %s, which was %s, goes on: a webhook told", note.key, meaning.value)
+    book = lane.book
+    if note.key not in book.live and note.key not in book.arriving_keys():
         drive_stranger(lane, row)
+    job = book.live.get(note.key)
+    if job is not None and book.mailbox is not None:  # its task has ended: polled at once
+        book.mailbox.announce(job, note.task_id, ended=True)
     return True
 
 

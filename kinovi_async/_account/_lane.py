@@ -78,6 +78,7 @@ class Lane(Tasks):
         self.followers: set[Job] = set()
         """Their key is driven under another handle."""
         self._door = Door(self)
+        self.let_in = self._door.has_let_in
         self.stopped: KinoviError | None = None
         """Why nothing more is submitted."""
         self.paused: KinoviError | None = None
@@ -164,7 +165,8 @@ class Lane(Tasks):
     async def _leave(self) -> None:
         try:
             await leave_behind(self)
-            if self.crash is None and self.host is None:
+            # What a member knows is older than what the runner keeps.
+            if self.crash is None and self.host is None and self.book.runs:
                 await remember(self.account, self.book)
         finally:
             try:
@@ -193,8 +195,7 @@ class Lane(Tasks):
     @property
     def unsent(self) -> int:
         """Jobs that wait for a slot or are on their way to or from it."""
-        arriving = sum(len(arrival.jobs) for arrival in self.arriving)
-        return arriving + len(self.jobs) - len(self.running)
+        return self._door.jobs + len(self.jobs) - len(self.running)
 
     @property
     def busy(self) -> bool:

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from .._crash_points import point
-from .._errors import AmbiguousSubmissionError, KinoviError, LedgerError
+from .._errors import AmbiguousSubmissionError, ConfigurationError, KinoviError, LedgerError
 from .._outcomes import OutcomeStatus
 from ._ending import close_row
 from ._following import leave_followed
@@ -25,6 +25,7 @@ async def leave_behind(lane: Lane) -> None:
     """Gives up what is left when a lane ends: nobody drives it any more."""
     point("lane: left")
     for arrival in list(lane.arriving):  # never began
+        arrival.error = _never_entered(lane)
         for job in arrival.jobs:
             job.arrival = None
             job.settle(_left_behind(lane, job))
@@ -64,6 +65,13 @@ async def _leave_followed(lane: Lane, job: Job) -> None:
         outcome = _left_behind(lane, job)
         lane.untrack(job)
         job.settle(outcome)
+
+
+def _never_entered(lane: Lane) -> KinoviError:
+    """What to say to whoever waits until his jobs are in the ledger."""
+    if isinstance(lane.crash, KinoviError):
+        return lane.crash
+    return ConfigurationError("the wait these jobs belong to has ended")
 
 
 def _left_behind(lane: Lane, job: Job) -> Outcome:

@@ -20,11 +20,12 @@ from anyio.lowlevel import current_token
 
 from .._errors import ConfigurationError, LedgerError
 from .._ledger import JobState
+from .._outcomes import OutcomeStatus
 from .._scheduling import State
 from ._book import Book
 
 if TYPE_CHECKING:
-    from .._ledger import JsonValue, Ledger
+    from .._ledger import JobRow, JsonValue, Ledger
     from ..webhooks import WebhookReceiver
     from ..webhooks._address import Signer
     from ..webhooks._hint import Hint
@@ -200,8 +201,7 @@ class Mailbox:
             row = await ledger.get(hint.key)
             if row is None:
                 return  # the address is ours, the job is gone
-            same = row.task_id == hint.task_id
-            if same and (row.state is JobState.ENDED or not hint.ended):
+            if row.task_id == hint.task_id and not (hint.ended and _is_open(row)):
                 return  # a replay, or nothing new
             if self._book.runs and not self._is_news(note):
                 return
@@ -293,11 +293,13 @@ class Mailbox:
             return
         self._silent += 1
         if self._silent == SILENCE:
+            forged = 0 if self._receiver is None else self._receiver.statistics().forged
             _log.warning(
-                "%s tasks ended and no webhook came: does %s lead to the receiver?"
+                "%s tasks ended and no webhook came: does %s lead to the receiver?%s"
                 " Until one comes, tasks are polled as without it",
                 SILENCE,
                 self._public_url,
+                f" It answered 404 to {forged}, whose address was not genuine." if forged else "",
             )
 
 
@@ -314,6 +316,11 @@ def new_book(
     if durable or receiver is not None:
         book.mailbox = Mailbox(account, book, receiver)
     return book
+
+
+def _is_open(row: JobRow) -> bool:
+    """Whether how its task ended is not in the ledger yet."""
+    return row.state is not JobState.ENDED or row.status is OutcomeStatus.EXPIRED
 
 
 def _random(size: int) -> str:

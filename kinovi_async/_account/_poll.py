@@ -39,7 +39,7 @@ _log = logging.getLogger("kinovi_async")
 
 # A task just made may be unknown for a while on another replica of the server.
 NOT_FOUND_GRACE = 60.0
-# Polls in a row answered 401 or 403 after which a batch gives a task up.
+# Polls in a row answered 401 or 403 after which that is told, and a batch gives a task up.
 MAX_UNHEARD = 5
 
 
@@ -113,6 +113,9 @@ async def _failed(lane: Lane, job: Job, error: KinoviError) -> None:
     lost = unknown and waited >= NOT_FOUND_GRACE * account.second
     if isinstance(error, AuthenticationError | PermissionDeniedError):
         job.unheard_polls += 1
+        if job.unheard_polls == MAX_UNHEARD:
+            told = "task %s of job %s cannot be read with this key: %s; is it another account's?"
+            _log.warning(told, job.task_id, job.key, error.message)
         # A long-lived lane may be resumed with a new key; a batch would wait in vain.
         lost = job.unheard_polls >= MAX_UNHEARD and not lane.options.pause_on_stop
         if isinstance(error, AuthenticationError):

@@ -31,7 +31,7 @@ class Statistics(NamedTuple):
     outcomes: Mapping[OutcomeStatus, int]
     """The same by status."""
     limit: int | None
-    """The account's limit as learned, None while it is not known."""
+    """The account's limit as learned by whoever runs the ledger, None while it is not known."""
     rejected: int
     """Submissions that the account refused with 429; they cost nothing."""
     polls: int
@@ -42,13 +42,14 @@ class Statistics(NamedTuple):
     groups: Mapping[str, tuple[int, int]]
     """Queued and running jobs of the account by group."""
     paused: KinoviError | None
-    """Why nothing is submitted, None while all is well."""
+    """Why nothing is submitted, here or by whoever runs the ledger; None while all is well."""
     slot_use: float | None
     """Share of the learned slots that were in use while jobs were queued, 0 to 1."""
     queue_age: float | None
     """Seconds that the oldest queued job of the account has waited."""
     runner: bool
-    """Whether this process runs the ledger; if not, another one does, and knows the account."""
+    """Whether this process runs the ledger. If not, another one does, and `submitting`,
+    `in_flight`, `rejected`, `polls`, `groups`, `slot_use` and `queue_age` are told there."""
 
 
 def statistics_of(lane: Lane) -> Statistics:
@@ -61,13 +62,13 @@ def statistics_of(lane: Lane) -> Statistics:
         in_flight=state.in_flight,
         done=sum(lane.counts.values()),
         outcomes=dict(lane.counts),
-        limit=state.limit if lane.book.runs else None,
+        limit=state.limit if lane.book.runs else lane.book.standing.limit,
         rejected=state.refused,
         polls=state.polls,
         credits=totals.spent,
         reserved=totals.reserved + totals.exposed,
         groups={str(group): counts for group, counts in state.groups.items()},
-        paused=lane.paused or lane.stopped,
+        paused=lane.paused or lane.stopped or lane.book.standing.paused,
         slot_use=state.slot_use,
         queue_age=state.oldest_queue_age,
         runner=lane.book.runs,

@@ -21,6 +21,8 @@ from ._following import show_accepted, tell_ended
 from ._hosting import host_guests
 from ._job import Job
 from ._mailbox import Note
+from ._memory import recall
+from ._standing import exchange
 
 if TYPE_CHECKING:
     from .._ledger import JobRow
@@ -49,13 +51,15 @@ async def watch(lane: Lane) -> None:
 
 async def _look(lane: Lane) -> None:
     book = lane.book
-    if not book.runs and await book.try_to_run():
+    if not book.runs and await book.try_to_run(lane):
         _log.info("this process runs the ledger from now on")
+        await recall(lane.account, book, again=True)
     if book.runs and book.followed:
         await _take_over(book)
     position = await book.ledger.position()
     if position is None or lane.leaving:
         return
+    await exchange(lane)
     look = book.duty.plan(position, runs=book.runs, hosts=book.hosts, unsent=book.has_unsent)
     if look.ended_after is not None:
         await _tell_endings(book)

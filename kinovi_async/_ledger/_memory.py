@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import anyio.lowlevel
 
 from .._errors import LedgerError
+from .._outcomes import OutcomeStatus
 from . import _rules
 from ._json import plain
 from ._memory_hints import Hints
@@ -24,7 +25,7 @@ from ._money import Book
 from ._protocol import JobState
 
 if TYPE_CHECKING:
-    from .._outcomes import AttemptResult, OutcomeStatus
+    from .._outcomes import AttemptResult
     from ._protocol import (
         Ending,
         Hinted,
@@ -255,7 +256,9 @@ class MemoryLedger:
 
     def _may_tell(self, hint: Hinted) -> bool:
         row = self._jobs.get(hint.key)
-        return row is not None and not (row.state is JobState.ENDED and row.task_id == hint.task_id)
+        if row is None or row.task_id != hint.task_id:
+            return row is not None
+        return row.state is not JobState.ENDED or row.status is OutcomeStatus.EXPIRED
 
     async def totals(self) -> Totals:
         """See `Ledger.totals`."""

@@ -1,33 +1,33 @@
 """The durable ledger: one SQLite file, any number of processes of one machine.
 
-Every call is one transaction, run off the event loop and one at a time for each object. A
-call that has begun is finished even when its caller is cancelled, so that nobody has to
-guess whether something was written.
+Every call is atomic, and is run off the event loop. Calls that come together are written
+together: one transaction, and one wait for the disk, for all of them. A call that has
+begun is finished even when its caller is cancelled, so that nobody has to guess whether
+something was written.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import math
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from decimal import Decimal, DecimalException
+from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import anyio
-import anyio.to_thread
+from anyio.lowlevel import RunVar
 
 from .._crash_points import point
 from .._errors import LedgerError, LedgerInUseError
-from .._shield import finish
 from . import _rules, _sqlite_file, _sqlite_hints, _sqlite_rows
 from ._json import plain
 from ._lease import Lease
+from ._line import Call, Line
 from ._protocol import Position
+from ._sqlite_calls import Read, Write, read_all, write_all
 
 if TYPE_CHECKING:
     from .._outcomes import AttemptResult, OutcomeStatus
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
         Resolution,
         Totals,
     )
-
-_FAILURES = (sqlite3.Error, OSError, ValueError, OverflowError, DecimalException)
-# The last three: numbers and text beyond what SQLite takes, or damaged ones in the file.
 
 T = TypeVar("T")
 R = TypeVar("R", bound="JobRow | None")
@@ -73,8 +70,8 @@ class SQLiteLedger:
         self._pid: int | None = None
         self._lease: Lease | None = None
         self._is_checked = False
-        self._turn: anyio.CapacityLimiter | None = None
         # Should the object be used from event loops in two threads after all.
+        self._line: RunVar[Line] = RunVar("line")
         self._mutex = threading.Lock()
 
     def __repr__(self) -> str:
@@ -90,7 +87,7 @@ class SQLiteLedger:
                 self._pid = os.getpid()
                 self._is_checked = False
 
-        await self._run("open", work)
+        await self._alone("open", work)
 
     async def aclose(self) -> None:
         """See `Ledger.aclose`."""
@@ -103,7 +100,7 @@ class SQLiteLedger:
                 connection.close()
 
         with anyio.CancelScope(shield=True):  # bounded by SQLite's own timeout
-            await self._run("close", work)
+            await self._alone("close", work)
 
     async def acquire_lease(self, execution: str, holder: str) -> None:
         """See `Ledger.acquire_lease`; an execution that holds it already keeps it.
@@ -133,12 +130,12 @@ class SQLiteLedger:
             self._is_checked = True
             self._lease = lease
 
-        await self._run("take the lease of", work)
+        await self._alone("take the lease of", work)
 
     async def release_lease(self) -> None:
         """See `Ledger.release_lease`."""
         with anyio.CancelScope(shield=True):
-            await self._run("give back the lease of", self._release)
+            await self._alone("give back the lease of", self._release)
 
     async def add(
         self,
@@ -149,23 +146,21 @@ class SQLiteLedger:
     ) -> list[JobRow]:
         """See `Ledger.add`."""
 
-        def work() -> list[JobRow]:
-            with self._writing() as (connection, book):
-                changes = _rules.enter_all(
-                    jobs,
-                    lambda key: _sqlite_rows.find(connection, key),
-                    book.last_number,
-                    rerun=rerun,
-                    replace_unsent=replace_unsent,
-                )
-                _save(connection, book, changes)
-            return [after for _, after in changes]
+        def work(connection: sqlite3.Connection, book: Book) -> tuple[list[JobRow], Book]:
+            changes = _rules.enter_all(
+                jobs,
+                lambda key: _sqlite_rows.find(connection, key),
+                book.last_number,
+                rerun=rerun,
+                replace_unsent=replace_unsent,
+            )
+            return [after for _, after in changes], _save(connection, book, changes)
 
-        return await self._run("add jobs to", work)
+        return await self._write("add jobs to", work)
 
     async def get(self, key: str) -> JobRow | None:
         """See `Ledger.get`."""
-        return await self._run("read", lambda: _sqlite_rows.find(self._opened(), key))
+        return await self._read(lambda: _sqlite_rows.find(self._opened(), key))
 
     async def intent(
         self,
@@ -179,22 +174,20 @@ class SQLiteLedger:
     ) -> Intent:
         """See `Ledger.intent`."""
 
-        def work() -> Intent:
-            with self._writing() as (connection, book):
-                before = _sqlite_rows.find(connection, key)
-                intent, after = _rules.intend(
-                    before,
-                    execution,
-                    book.totals,
-                    at=at,
-                    reserve=reserve,
-                    budget=budget,
-                    body_hash=body_hash,
-                )
-                _save(connection, book, [(before, after)])
-            return intent
+        def work(connection: sqlite3.Connection, book: Book) -> tuple[Intent, Book]:
+            before = _sqlite_rows.find(connection, key)
+            intent, after = _rules.intend(
+                before,
+                execution,
+                book.totals,
+                at=at,
+                reserve=reserve,
+                budget=budget,
+                body_hash=body_hash,
+            )
+            return intent, _save(connection, book, [(before, after)])
 
-        return await self._run(f"write the intent to send job {key!r} into", work)
+        return await self._write(f"write the intent to send job {key!r} into", work)
 
     async def refused(self, key: str, execution: str) -> None:
         """See `Ledger.refused`."""
@@ -263,7 +256,7 @@ class SQLiteLedger:
         def work() -> list[JobRow]:
             return _sqlite_rows.select(self._opened(), stages, after, max(limit, 0))
 
-        return await self._run("read", work)
+        return await self._read(work)
 
     async def ended_rows(self, *, after: int = 0, limit: int = 1000) -> list[JobRow]:
         """See `Ledger.ended_rows`."""
@@ -271,7 +264,7 @@ class SQLiteLedger:
         def work() -> list[JobRow]:
             return _sqlite_rows.select_ended(self._opened(), after, max(limit, 0))
 
-        return await self._run("read", work)
+        return await self._read(work)
 
     async def position(self) -> Position:
         """See `Ledger.position`."""
@@ -281,16 +274,16 @@ class SQLiteLedger:
             hinted = _sqlite_hints.last_hint(self._opened())
             return Position(entered=book.last_number, ended=book.last_ended, hinted=hinted)
 
-        return await self._run("read", work)
+        return await self._read(work)
 
     async def hint(self, key: str, attempt: int, task_id: str) -> None:
         """See `Ledger.hint`."""
 
-        def work() -> None:
-            with self._writing() as (connection, _):
-                _sqlite_hints.add_hint(connection, key, attempt, task_id)
+        def work(connection: sqlite3.Connection, book: Book) -> tuple[None, Book]:
+            _sqlite_hints.add_hint(connection, key, attempt, task_id)
+            return None, book
 
-        await self._run(f"keep a hint about job {key!r} in", work)
+        await self._write(f"keep a hint about job {key!r} in", work)
 
     async def hints(self, *, after: int = 0, limit: int = 1000) -> list[Hinted]:
         """See `Ledger.hints`."""
@@ -298,20 +291,21 @@ class SQLiteLedger:
         def work() -> list[Hinted]:
             return _sqlite_hints.select_hints(self._opened(), after, max(limit, 0))
 
-        return await self._run("read", work)
+        return await self._read(work)
 
     async def totals(self) -> Totals:
         """See `Ledger.totals`."""
-        return await self._run("read", lambda: _sqlite_rows.read_book(self._opened()).totals)
+        return await self._read(lambda: _sqlite_rows.read_book(self._opened()).totals)
 
     async def remember(self, name: str, value: JsonValue) -> None:
         """See `Ledger.remember`."""
         text = json.dumps(plain(value, f"the value {name!r}"))
 
-        def work() -> None:
-            self._opened().execute("INSERT OR REPLACE INTO remembered VALUES (?, ?)", (name, text))
+        def work(connection: sqlite3.Connection, book: Book) -> tuple[None, Book]:
+            connection.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?)", (name, text))
+            return None, book
 
-        await self._run(f"keep {name!r} in", work)
+        await self._write(f"keep {name!r} in", work)
 
     async def recall(self, name: str) -> JsonValue:
         """See `Ledger.recall`."""
@@ -324,7 +318,7 @@ class SQLiteLedger:
             )
             return None if found is None else cast("JsonValue", json.loads(found[0]))
 
-        return await self._run("read", work)
+        return await self._read(work)
 
     async def _change(
         self,
@@ -334,14 +328,12 @@ class SQLiteLedger:
         *,
         task_id: str | None = None,
     ) -> R:
-        def work() -> R:
-            with self._writing() as (connection, book):
-                before = _sqlite_rows.find(connection, key)
-                after = rule(before, book)
-                _save(connection, book, [(before, after)])
-            return after
+        def work(connection: sqlite3.Connection, book: Book) -> tuple[R, Book]:
+            before = _sqlite_rows.find(connection, key)
+            after = rule(before, book)
+            return after, _save(connection, book, [(before, after)])
 
-        return await self._run(f"write the {what} of job {key!r} into", work, task_id=task_id)
+        return await self._write(f"write the {what} of job {key!r} into", work, task_id=task_id)
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -356,60 +348,43 @@ class SQLiteLedger:
         if lease is not None:
             lease.release()
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[tuple[sqlite3.Connection, Book]]:
-        connection = self._opened()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection, _sqlite_rows.read_book(connection)
-            point("ledger: before commit")
-            connection.execute("COMMIT")
-            point("ledger: after commit")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
+    async def _read(self, act: Callable[[], T]) -> T:
+        return await self._run(Read(f"read the ledger {self.path}", act))
 
-    async def _run(self, what: str, work: Callable[[], T], *, task_id: str | None = None) -> T:
-        """Runs `work` in a thread, when its turn has come, to its end."""
+    async def _alone(self, what: str, act: Callable[[], T]) -> T:
+        return await self._run(Read(f"{what} the ledger {self.path}", act, alone=True))
 
-        def guarded() -> T:
-            with self._mutex:
-                try:
-                    return work()
-                except _FAILURES as error:
-                    message = f"cannot {what} the ledger {self.path}: {_reason(error)}"
-                    raise LedgerError(message, task_id=task_id) from None
+    async def _write(
+        self,
+        what: str,
+        act: Callable[[sqlite3.Connection, Book], tuple[T, Book]],
+        *,
+        task_id: str | None = None,
+    ) -> T:
+        return await self._run(Write(f"{what} the ledger {self.path}", act, task_id=task_id))
 
-        async def in_thread() -> T:
-            return await anyio.to_thread.run_sync(guarded, limiter=anyio.CapacityLimiter(1))
+    async def _run(self, call: Call[T]) -> T:
+        line = self._line.get(None)
+        if line is None:
+            line = Line(self._serve)
+            self._line.set(line)
+        return await line.run(call)
 
-        if self._turn is None:
-            self._turn = anyio.CapacityLimiter(1)
-        async with self._turn:
-            # The shield lets the answer through although the caller is cancelled; `finish`
-            # is for asyncio's own `Task.cancel`, which no shield of anyio holds off.
-            with anyio.CancelScope(shield=True):
-                result = await finish(in_thread, grace=math.inf)
-        return result
+    def _serve(self, calls: Sequence[Call[Any]]) -> None:
+        with self._mutex:
+            if isinstance(calls[0], Write):
+                write_all(self._opened, cast("Sequence[Write[Any]]", calls))
+            else:
+                read_all(cast("Sequence[Read[Any]]", calls))
 
 
 def _save(
     connection: sqlite3.Connection,
     book: Book,
     changes: Sequence[tuple[JobRow | None, JobRow | None]],
-) -> None:
-    settled = book
+) -> Book:
     for before, after in changes:
         if after is not None and after is not before:
             _sqlite_rows.save(connection, before, after)
-            settled = settled.settle(before, after)
-    if settled is not book:
-        _sqlite_rows.write_book(connection, settled)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    code = getattr(error, "sqlite_errorname", None)
-    return f"{error} ({code})" if code else str(error)
+            book = book.settle(before, after)
+    return book

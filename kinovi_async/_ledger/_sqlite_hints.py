@@ -23,16 +23,21 @@ CREATE TABLE hints (
 def add_hint(connection: sqlite3.Connection, key: str, attempt: int, task_id: str) -> None:
     """Keeps one, with the largest number; older ones give way."""
     # REPLACE removes the same hint first; the new number is larger all the same.
-    number = connection.execute(
+    connection.execute(
         "INSERT OR REPLACE INTO hints (key, attempt, task_id) VALUES (?, ?, ?)",
         (key, attempt, task_id),
-    ).lastrowid
+    )
     connection.execute(
         "DELETE FROM hints WHERE key = ? AND attempt = ? AND number NOT IN"
         " (SELECT number FROM hints WHERE key = ? AND attempt = ? ORDER BY number DESC LIMIT ?)",
         (key, attempt, key, attempt, MOST_IDS),
     )
-    connection.execute("DELETE FROM hints WHERE number <= ?", ((number or 0) - MOST_HINTS,))
+    # By their count: a hint that comes again and again takes numbers, and no room.
+    connection.execute(
+        "DELETE FROM hints WHERE number <="
+        " (SELECT number FROM hints ORDER BY number DESC LIMIT 1 OFFSET ?)",
+        (MOST_HINTS,),
+    )
 
 
 def select_hints(connection: sqlite3.Connection, after: int, limit: int) -> list[Hinted]:
@@ -40,7 +45,8 @@ def select_hints(connection: sqlite3.Connection, after: int, limit: int) -> list
     found = connection.execute(
         "SELECT hints.number, hints.key, hints.attempt, hints.task_id"
         " FROM hints JOIN jobs ON jobs.key = hints.key"
-        " WHERE hints.number > ? AND NOT (jobs.state = 'ended' AND jobs.task_id IS hints.task_id)"
+        " WHERE hints.number > ? AND NOT (jobs.state = 'ended' AND jobs.status IS NOT 'expired'"
+        " AND jobs.task_id IS hints.task_id)"
         " ORDER BY hints.number LIMIT ?",
         (after, limit),
     )

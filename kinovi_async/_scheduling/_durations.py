@@ -131,6 +131,10 @@ class Durations:
         """The recent durations of every model, oldest first, fit for JSON."""
         return {model: list(recent.by_age) for model, recent in self._recent.items()}
 
+    def clear(self) -> None:
+        """Forget everything that was seen."""
+        self._recent.clear()
+
     def load(self, recent: Mapping[str, Iterable[float]]) -> None:
         """Add what an earlier run exported, as if it had been seen before this run's own."""
         for model, seconds in recent.items():

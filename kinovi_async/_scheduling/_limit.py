@@ -151,8 +151,13 @@ class LimitLearner:
 
     def remember(self, limit: int) -> None:
         """Start from K of an earlier run, unless something has been learned already."""
-        if self._limit is None and not self._ramp:
+        if not self.has_learned:
             self._limit = limit
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether the server has said anything about the limit."""
+        return self._ramp > 0 or self._refused_at > float("-inf")
 
     @property
     def limit(self) -> int | None:

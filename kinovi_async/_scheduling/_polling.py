@@ -76,6 +76,15 @@ class PollPlan:
                 jitter *= TIGHT
         self._put(entry, soonest + self._rng.uniform(0.0, jitter))
 
+    def inherit(self, entry: Entry, now: float) -> None:
+        """Poll a task of an earlier process soon, as it may have ended meanwhile.
+
+        Spread over the minimum, so that many are no more at once than they are later.
+        """
+        least = max(self._minimum, self._durations.lower(entry.model))
+        soonest = max(now, entry.accepted_at + least)
+        self._put(entry, soonest + self._rng.uniform(0.0, self._minimum))
+
     def notified(self, entry: Entry, now: float) -> None:
         """Poll as soon as the minimum allows, once more after a poll that is under way."""
         entry.slow = entry.notified = True

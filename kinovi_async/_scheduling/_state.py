@@ -240,6 +240,7 @@ class AccountState:
             lane.active.add(entry)
             self._census.moved(entry, active=1)
         self._run(entry, now, age=age, webhook=webhook)
+        self._polls.inherit(entry, now)
         self._learner.adopted()
 
     def polled(self, entry: Entry, now: float, *, failed: bool = False) -> None:
@@ -297,6 +298,11 @@ class AccountState:
         checked = checked_bound(limit, "limit")
         if checked is not None:
             self._learner.remember(checked)
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether anything was accepted, refused or adopted here."""
+        return self._learner.has_learned
 
     def statistics(self, now: float | None = None) -> Statistics:
         """Counts as of now, by default as of the latest event."""

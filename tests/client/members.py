@@ -6,8 +6,7 @@ object of the same process as it keeps out another process, so that they meet as
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from kinovi_async import AsyncKinovi, JobScheduler, LedgerError, SQLiteLedger
+from kinovi_async._ledger._line import Call
 
 from .conftest import Api
 
@@ -28,14 +28,12 @@ class InlineLedger(SQLiteLedger):
 
     dead = False
 
-    async def _run(self, what: str, work: Callable[[], T], *, task_id: str | None = None) -> T:
+    async def _run(self, call: Call[T]) -> T:
         await anyio.lowlevel.cancel_shielded_checkpoint()
         if self.dead:
-            raise LedgerError("the process is dead", task_id=task_id)
-        try:
-            return work()
-        except sqlite3.Error as error:
-            raise LedgerError(f"cannot {what} the ledger: {error}", task_id=task_id) from None
+            raise LedgerError("the process is dead")
+        self._serve([call])
+        return call.result()
 
     async def open(self) -> None:
         await super().open()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections.abc import Callable
 from decimal import Decimal
 
 import anyio
@@ -141,6 +142,13 @@ def test_a_wrong_option_is_refused_at_construction(options: dict[str, object]) -
     with pytest.raises(ConfigurationError) as caught:
         AsyncKinovi(**{"api_key": KEY, **options})  # type: ignore[arg-type]
     assert "CANARY" not in str(caught.value)
+
+
+def test_an_argument_too_many_is_told_of_the_class_that_was_called() -> None:
+    make: Callable[..., AsyncKinovi] = AsyncKinovi
+    for arguments, options in ((("k",), {}), ((), {"apikey": "k"})):
+        with pytest.raises(TypeError, match=r"^AsyncKinovi\.__init__\(\)"):
+            make(*arguments, **options)
 
 
 def test_a_missing_key_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,17 @@ async def test_progress_counts_the_bytes_of_a_large_file(
     assert api.simulator.books.uploads == 1
 
 
+async def test_what_the_callback_raises_ends_the_upload_and_comes_out(
+    api: Api, client: AsyncKinovi, cat: Path
+) -> None:
+    def refuse(done: int, size: int) -> None:
+        raise LookupError(f"{done} of {size}")
+
+    with pytest.raises(LookupError, match=f"{len(png())} of {len(png())}"):
+        await client.upload(cat, on_progress=refuse)
+    assert api.simulator.books.uploads == 0
+
+
 async def test_the_same_content_is_uploaded_once_whatever_it_is_called(
     api: Api, client: AsyncKinovi, cat: Path, tmp_path: Path
 ) -> None:

@@ -39,7 +39,9 @@ class Figures:
     refusals_per_second: float
     """429 answers in the worst two minutes (of 3-5 s polls) after the first 10 s, by second."""
     polls_per_job: float
-    """With webhooks, beside the one that each of them asks for."""
+    """That somebody's clock asked for; with webhooks, beside the confirmation of each of them."""
+    gets_per_job: float
+    """Polls and confirmations."""
     polls_by_fixed: float
     """Polls by those of polling every 3-5 s from acceptance on."""
     makespan: float
@@ -179,6 +181,7 @@ def _figures(world: World, learned: int | None) -> Figures:
         first_refusals=first,
         refusals_per_second=_densest(world.refused_at[first:], SUSTAINED * second) / SUSTAINED,
         polls_per_job=polls,
+        gets_per_job=sum(job.gets for job in jobs) / len(jobs),
         polls_by_fixed=polls / _fixed_polls(scenario, seconds),
         makespan=world.now,
         by_oracle=world.now / oracle(scenario, jobs),

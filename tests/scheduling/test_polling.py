@@ -89,7 +89,13 @@ class TestKnownDurations:
         state.durations.load({"model": [60.0] * 8})
         task = entry("task")
         state.adopt(task, 100.0, age=500.0)
-        assert 103.0 <= next_poll(state, 100.0) <= 105.0
+        assert 100.0 <= next_poll(state, 100.0) <= 103.0
+
+    def test_an_adopted_task_is_not_polled_before_one_like_it_ends(self) -> None:
+        state = account()
+        state.durations.load({"model": [60.0] * 8})
+        state.adopt(entry("task"), 100.0, age=20.0)
+        assert 140.0 <= next_poll(state, 100.0) <= 143.0
 
     def test_the_fallback_of_a_webhook_waits_as_well(self) -> None:
         state = account()
@@ -195,11 +201,21 @@ def test_a_webhook_that_outruns_the_answer_to_the_submission_is_not_lost() -> No
     assert state.decide(0.2).poll == (only,)
 
 
-def test_an_adopted_task_is_polled_like_any_other() -> None:
+@pytest.mark.parametrize("webhook", [False, True])
+def test_adopted_tasks_are_polled_at_once_but_not_all_together(*, webhook: bool) -> None:
+    """They may have ended while nobody looked, and their webhooks have told nobody."""
     state = account()
-    task = entry("task")
-    state.adopt(task, 100.0, age=500.0)
-    assert 103.0 <= next_poll(state, 100.0) <= 105.0
+    for number in range(40):
+        state.adopt(entry(f"task {number}"), 100.0, age=500.0, webhook=webhook)
+    polled = [len(state.decide(100.0 + second).poll) for second in range(4)]
+    assert sum(polled) == 40
+    assert max(polled) < 25
+
+
+def test_an_adopted_task_that_is_new_waits_for_the_minimum() -> None:
+    state = account()
+    state.adopt(entry("task"), 100.0, age=1.0)
+    assert 102.0 <= next_poll(state, 100.0) <= 105.0
 
 
 @pytest.mark.parametrize("interval", [(0.0, 5.0), (-1.0, 5.0), (5.0, 3.0), (3.0, float("inf"))])

@@ -109,6 +109,8 @@ def test_webhooks_fill_slots_at_once_and_spare_polls() -> None:
         figures = simulate(Scenario(mix=mix, webhooks=True))
         assert figures.slot_use >= slot_use
         assert figures.polls_per_job <= polls
+        # And one that confirms each webhook, or was faster than it.
+        assert figures.gets_per_job == pytest.approx(figures.polls_per_job + 1, abs=0.1)
 
 
 def test_a_run_50_times_faster_behaves_the_same() -> None:

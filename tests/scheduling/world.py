@@ -76,6 +76,7 @@ class SimulatedJob:
         "ended",
         "ends_at",
         "entry",
+        "gets",
         "group",
         "hinted",
         "model",
@@ -103,8 +104,10 @@ class SimulatedJob:
         self.hinted = False
         """Whether a webhook told the driver of its end, and no poll was sent since."""
         self.refusals = 0
+        self.gets = 0
+        """All that was asked about it."""
         self.polls = 0
-        """But for the one that each webhook asks for: the truth is the API's to tell."""
+        """But for the confirmation that a webhook asks for: the truth is the API's to tell."""
         self.polled_at = float("-inf")
 
 
@@ -206,6 +209,7 @@ class World:
         """Ask for a task; `still_running` or `seen_ended` follows."""
         self.closest_polls = min(self.closest_polls, self.now - job.polled_at)
         job.polled_at = self.now
+        job.gets += 1
         job.polls += not job.hinted
         job.hinted = False
         self._send(lambda: self._look(job))

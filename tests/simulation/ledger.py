@@ -25,7 +25,6 @@ from kinovi_async._ledger import (
     Permission,
     SQLiteLedger,
 )
-from kinovi_async._ledger import _sqlite as sqlite_ledger
 from kinovi_async._outcomes import AttemptResult
 
 from .world import EPSILON, Process, Row, World
@@ -74,12 +73,9 @@ class InMemory:
 class _InlineSQLite(SQLiteLedger):
     """Without the thread, which would neither be repeatable nor live in virtual time."""
 
-    async def _run(self, what: str, work: Any, *, task_id: str | None = None) -> Any:
-        try:
-            return work()
-        except sqlite_ledger._FAILURES as error:
-            text = f"cannot {what} the ledger: {error}"
-            raise LedgerError(text, task_id=task_id) from None
+    async def _run(self, call: Any) -> Any:
+        self._serve([call])
+        return call.result()
 
 
 class OnDisk:

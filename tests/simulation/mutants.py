@@ -132,7 +132,7 @@ MUTANTS = (
         (
             Edit(
                 BOOK,
-                "        return await self.ledger.end(row.key, ending)",
+                "        ended = await self.ledger.end(row.key, ending)",
                 "        await self.ledger.send_again(\n"
                 "            row.key, row.execution or '', result=AttemptResult.NOT_SENT, detail=''\n"
                 "        )\n"
