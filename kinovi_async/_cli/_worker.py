@@ -7,6 +7,7 @@ second. What the account does not let through ends it, so that whoever watches o
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -40,6 +41,7 @@ from ._text import counted, in_credits, visible
 if TYPE_CHECKING:
     from .._account import Statistics
     from .._client import AsyncKinovi
+    from .._events import Observer
     from .._requests import ApiGeneration
     from ._reporters import Reporter
 
@@ -90,7 +92,7 @@ class Standing:
     state: str
     """`running`, `standing_by` or `paused`."""
     reason: str | None = None
-    """Why it is paused."""
+    """Why it is paused, or the one that runs the ledger."""
 
     @property
     def idle(self) -> bool:
@@ -126,7 +128,7 @@ class Standing:
 
 def standing_of(now: Statistics, ended: Counter[OutcomeStatus]) -> Standing:
     """The standing of a scheduler and of what ended in its hands."""
-    paused = now.paused is not None
+    state = "standing_by" if not now.runner else "running" if now.paused is None else "paused"
     return Standing(
         waiting=sum(queued for queued, _ in now.groups.values()),
         submitting=now.submitting,
@@ -136,7 +138,7 @@ def standing_of(now: Statistics, ended: Counter[OutcomeStatus]) -> Standing:
         not_well=ended.total() - ended[OutcomeStatus.SUCCEEDED],
         credits=now.credits,
         reserved=now.reserved,
-        state="paused" if paused else "running" if now.runner else "standing_by",
+        state=state,
         reason=None if now.paused is None else str(now.paused),
     )
 
@@ -154,9 +156,11 @@ class Narrator:
         """Whether to tell it now; if so, it counts as told."""
         before, now = self._told, self._clock()
         if before is None:
-            due = not standing.idle
+            due = not standing.idle or standing.done > 0
         elif (before.idle, before.reason) != (standing.idle, standing.reason):
             due = True
+        elif standing.idle and before.done != standing.done:
+            due = True  # it began and ended between two looks
         else:
             due = standing != before and now - self._told_at >= self._interval
         if due:
@@ -224,6 +228,7 @@ class Worker:
         self._standing: Standing | None = None
         self._stopped: KinoviError | None = None
         self._interrupted = False
+        self._telemetry: Observer | None = None
         self.failure: KinoviError | None = None
         """Why it could not begin or go on."""
 
@@ -235,6 +240,8 @@ class Worker:
 
     def __call__(self, event: Event) -> None:
         """Takes what happened to a job."""
+        if self._telemetry is not None:
+            self._telemetry(event)
         told = facts_of(event)
         if told is not None and not (isinstance(event, SchedulerPaused) and event.echo):
             self._reporter.event(*told)
@@ -247,7 +254,8 @@ class Worker:
             if self._stopped is None and isinstance(event.reason, _ACCOUNT):
                 self._stopped = event.reason
         elif isinstance(event, SchedulerResumed) and not event.echo:
-            self._reporter.tell("the API answers again: goes on")
+            self._stopped = None  # `resume()`, here or in another process, or the API is back
+            self._reporter.tell("goes on")
 
     def stamp(self) -> str | None:
         """Nothing is submitted here."""
@@ -274,6 +282,7 @@ class Worker:
                     "nothing to the real API"
                 )
             async with _client(options) as client:
+                self._telemetry = _telemetry_of(client)
                 client._account.observer = self  # noqa: SLF001 - one package
                 async with JobScheduler(
                     client,
@@ -337,6 +346,16 @@ class Worker:
                 + (f", {left} left to the next worker" if left else "")
             )
         return code
+
+
+def _telemetry_of(client: AsyncKinovi) -> Observer | None:
+    """OpenTelemetry's, where `opentelemetry-instrument` has begun this process."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from ..otel import instrument
+
+    instrument(client)
+    return client._account.observer  # noqa: SLF001 - one package
 
 
 def _client(options: WorkerOptions) -> AsyncKinovi:

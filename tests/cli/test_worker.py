@@ -21,8 +21,17 @@ from typing import Any
 import anyio
 import pytest
 
-from kinovi_async import NanoBanana2, OutcomeStatus, SQLiteLedger
-from kinovi_async._cli._worker import Narrator, Standing
+from kinovi_async import (
+    AsyncKinovi,
+    InsufficientCreditsError,
+    JobScheduler,
+    NanoBanana2,
+    OutcomeStatus,
+    SQLiteLedger,
+    Statistics,
+    TextToVideo,
+)
+from kinovi_async._cli._worker import Narrator, Standing, standing_of
 from kinovi_async._ledger import JobRow, JobState, NewJob
 from kinovi_async.simulator import Simulator
 
@@ -35,7 +44,7 @@ POLL = "0.06,0.1"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
-def enter(path: Path, count: int, first: int = 0) -> None:
+def enter(path: Path, count: int, first: int = 0, before: TextToVideo | None = None) -> None:
     """Enters jobs as another process would that is gone already."""
 
     async def add() -> None:
@@ -43,6 +52,8 @@ def enter(path: Path, count: int, first: int = 0) -> None:
         await ledger.open()
         numbers = range(first, first + count)
         bodies = {f"job-{n}": NanoBanana2(prompt=f"picture {n}").to_stored() for n in numbers}
+        if before is not None:
+            await ledger.add([NewJob(key="before", body=before.to_stored(), at=0.0)])
         await ledger.add([NewJob(key=key, body=body, at=0.0) for key, body in bodies.items()])
         await ledger.aclose()
 
@@ -146,8 +157,9 @@ def test_of_two_workers_one_runs_and_the_other_takes_over_when_it_is_killed(
             first.until("ended", 2)
             first.process.kill()
             second.until("worker", state="running")
-            # What the first one wrote last it may not have told: the second one knows the end.
-            second.until("progress", waiting=0, submitting=0, running=0)
+            # On a slow machine the first one may have ended all of them already.
+            while any(row.state is not JobState.ENDED for row in rows_of(ledger)):
+                assert second.process.poll() is None
             second.process.send_signal(signal.SIGINT)
             code, told = second.end()
     assert code == 130
@@ -179,6 +191,42 @@ def test_an_empty_account_ends_a_worker_when_its_tasks_have_ended(
     with worker(ledger) as again:
         again.until("ended", 5 - left, status="succeeded")
     assert set(simulator.books.accepted_per_prompt().values()) == {1}
+
+
+@posix
+def test_a_paused_worker_goes_on_when_another_process_resumes(
+    tmp_path: Path, start: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a web server's administrator does, while a film still keeps the worker waiting."""
+    film = TextToVideo(prompt="film")
+    simulator = Simulator(
+        speed=100, limit=5, credits=film.cost() or 0, durations={"seedance-20": (1e6, 1e6)}
+    )
+    running = start(simulator)
+    ledger = tmp_path / "jobs.sqlite3"
+    enter(ledger, 2, before=film)
+    monkeypatch.setenv("KINOVI_BASE_URL", running.base_url)
+    monkeypatch.setenv("KINOVI_API_KEY", KEY)
+
+    async def resume() -> None:
+        async with AsyncKinovi(ledger=ledger) as client, JobScheduler(client) as scheduler:
+            while scheduler.statistics().paused is None:  # noqa: ASYNC110 - of another process
+                await anyio.sleep(0.01)
+            assert not scheduler.statistics().runner
+            await scheduler.resume()
+            await scheduler.drain(deadline=0)
+
+    with worker(ledger, KINOVI_API_KEY=KEY) as paused:
+        paused.until("stopped")
+        simulator.set_credits(1000)
+        anyio.run(resume)
+        paused.until("ended", 2, status="succeeded")
+        paused.until("progress", state="running")
+        paused.process.send_signal(signal.SIGTERM)
+        code, told = paused.end()
+    assert code == 130
+    assert "goes on" in told
+    assert paused.events[-1]["stopped"] is None
 
 
 @posix
@@ -277,6 +325,27 @@ def test_a_line_is_told_when_work_begins_ends_or_pauses_and_else_seldom() -> Non
     assert not narrator.is_due(replace(busy, waiting=2))
     assert narrator.is_due(replace(busy, waiting=2, reason="no credits"))
     assert narrator.is_due(replace(IDLE, done=3))
+
+
+def test_work_that_began_and_ended_between_two_looks_is_told() -> None:
+    narrator = Narrator(lambda: 0.0)
+    assert narrator.is_due(replace(IDLE, done=1))
+    assert not narrator.is_due(replace(IDLE, done=1))
+    assert narrator.is_due(replace(IDLE, done=2))
+
+
+def test_who_stands_by_says_so_and_why_the_other_one_is_paused() -> None:
+    reason = InsufficientCreditsError("no credits", status_code=402)
+    now = Statistics(
+        queued=0, submitting=0, in_flight=0, done=0, outcomes={}, limit=3, rejected=0, polls=0,
+        credits=Decimal(0), reserved=Decimal(0), groups={}, paused=reason, slot_use=None,
+        queue_age=None, runner=False,
+    )  # fmt: skip
+    standing = standing_of(now, Counter())
+    assert standing.state == "standing_by"
+    assert standing.line.endswith("paused: no credits")
+    assert standing_of(now._replace(runner=True), Counter()).state == "paused"
+    assert standing_of(now._replace(runner=True, paused=None), Counter()).state == "running"
 
 
 def test_a_standing_is_told_in_one_line() -> None:

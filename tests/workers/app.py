@@ -4,6 +4,7 @@ PUT /jobs/KEY          enters a job; 202 once it is durable
 GET /jobs/KEY          how it ended, once it has
 DELETE /jobs/KEY       cancels it if it is still queued
 GET /ended/N           answers once so many jobs of the ledger have ended
+GET /told              what this process was told of, in order, since it began
 """
 
 from __future__ import annotations
@@ -27,8 +28,22 @@ async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, object]]:
         AsyncKinovi(ledger=os.environ["LEDGER"]) as client,
         JobScheduler(client) as scheduler,
     ):
-        yield {"scheduler": scheduler}
+        told: list[str] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(keep_books, scheduler, told)
+            yield {"scheduler": scheduler, "told": told}
+            group.cancel_scope.cancel()
         await scheduler.drain(deadline=0)  # another process polls on
+
+
+async def keep_books(scheduler: JobScheduler, told: list[str]) -> None:
+    """What any backend does for its own database; see docs/backends.md."""
+    seen = 0
+    while True:
+        async for outcome in scheduler.outcomes(after=seen):
+            seen = outcome.seq or seen
+            told.append(outcome.key)
+        await anyio.sleep(0.05)
 
 
 async def enter(request: Request) -> JSONResponse:
@@ -68,12 +83,17 @@ async def ended(request: Request) -> JSONResponse:
         await anyio.sleep(0.02)
 
 
+async def told(request: Request) -> JSONResponse:
+    return JSONResponse(request.state.told)
+
+
 app = Starlette(
     routes=[
         Route("/jobs/{key}", enter, methods=["PUT"]),
         Route("/jobs/{key}", read),
         Route("/jobs/{key}", cancel, methods=["DELETE"]),
         Route("/ended/{n:int}", ended),
+        Route("/told", told),
     ],
     lifespan=lifespan,
 )

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -87,23 +87,3 @@ def runner_of(ledger: Path) -> int | None:
         return int(json.loads(Path(f"{ledger}.lock").read_text())["pid"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-
-
-def slot_use(
-    books: Mapping[str, Any], limit: int, without: Sequence[tuple[float, float]] = ()
-) -> float:
-    """The share of slots that were busy from the first acceptance to the last, by the books.
-
-    Args:
-        books: The server's.
-        limit: The account's slots.
-        without: Times of the server's clock, in order, that are left out.
-    """
-    tasks = [(task["accepted_at"], task["ends_at"]) for task in books["accepted"]]
-    begin, end = tasks[0][0], tasks[-1][0]
-    edges = [begin, *(edge for pause in without for edge in pause if begin < edge < end), end]
-    busy = available = 0.0
-    for since, until in zip(edges[::2], edges[1::2], strict=True):
-        available += limit * (until - since)
-        busy += sum(max(0.0, min(ends, until) - max(starts, since)) for starts, ends in tasks)
-    return busy / available

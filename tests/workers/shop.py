@@ -1,8 +1,9 @@
 """What a person does with the example application, step by step, in Chromium.
 
-`python -m tests.workers.shop BASE_URL DIRECTORY` starts the server itself, kills it in the
-middle, and answers what was seen, as JSON. In a process of its own: Playwright's synchronous
-interface brings an event loop and pipes that outlive a test.
+`python -m tests.workers.shop DIRECTORY` starts the server itself, kills it in the middle, and
+answers what was seen, as JSON. In a process of its own: Playwright's synchronous interface
+brings an event loop and pipes that outlive a test. The API is a simulator in a thread of this
+process, whose tasks end when they are let: nothing here depends on how fast the machine is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from kinovi_async.testing import InstantSimulator, serving
 from tests.report.browser import executable
 from tests.report.scenarios import ARGUMENTS, until
 
@@ -24,28 +26,40 @@ EXAMPLE = ROOT / "examples" / "fastapi_app"
 STATUSES = "[...document.querySelectorAll('article')].map(card => card.dataset.status)"
 
 
+POLLS, HARDLY_ANY = "0.1,0.2", "20,30"
+"""Seconds between polls: what no webhook tells is found out soon, or not while a test waits."""
+
+
 class Shop:
     """The server, started again and again on one port with one directory."""
 
-    def __init__(self, base_url: str, directory: Path, stack: ExitStack) -> None:
+    def __init__(
+        self, simulator: InstantSimulator, base_url: str, directory: Path, stack: ExitStack
+    ) -> None:
+        self.simulator = simulator
         self._base_url = base_url
         self._directory = directory
         self._stack = stack
         with listener() as free:
             self._port = free.getsockname()[1]
-        self.server = self.start()
+        self.server = self.start(HARDLY_ANY)
 
-    def start(self) -> Web:
+    def start(self, polls: str) -> Web:
         more = {
             "APP_DIR": str(EXAMPLE),
             "DATA_DIR": str(self._directory / "data"),
             "PATIENCE_SECONDS": "2.5",
-            "KINOVI_POLL_INTERVAL": "0.1,0.2",
+            "PUBLIC_URL": f"http://127.0.0.1:{self._port}",
+            "KINOVI_POLL_INTERVAL": polls,
         }
         self.server = self._stack.enter_context(
             web("app:app", self._base_url, more, log=self._directory / "log", port=self._port)
         )
         return self.server
+
+    def replace(self, polls: str) -> None:
+        """Another one, which answers."""
+        self.start(polls).call("GET", "/health")
 
     @property
     def address(self) -> str:
@@ -59,6 +73,23 @@ def order(page: Page, *prompts: str, shape: str = "1:1") -> None:
         page.locator("#ratios label", has_text=shape).first.click()
         page.click("#wish button")
         until(page, f"document.querySelectorAll('article').length > {before}")
+
+
+def answer_late(page: Page) -> None:
+    """The answer to the next order comes after the page has heard that it is being made."""
+    page.evaluate(
+        """() => {
+            const send = window.fetch;
+            const pause = () => new Promise((go) => setTimeout(go, 20));
+            window.fetch = async (...order) => {
+                window.fetch = send;
+                const answer = await send(...order);
+                while (!document.querySelector('[data-status=generating]')) await pause();
+                setTimeout(() => { window.answered = true; }, 200);
+                return answer;
+            };
+        }"""
+    )
 
 
 def statuses(page: Page) -> list[str]:
@@ -80,17 +111,45 @@ def shapes(page: Page) -> list[float]:
     return found
 
 
-def killed_and_started_again(page: Page, shop: Shop) -> dict[str, Any]:
-    """Between the submission and the result the server is gone for a moment."""
-    order(page, "a lighthouse", shape="16:9")
-    order(page, "a tram", "a market")
-    until_count(page, "generating", 3)
-    shop.server.kill()
-    until(page, "!document.querySelector('#away').hidden")
-    shop.start()
-    until_count(page, "succeeded", 3)
+def told_by_webhooks(page: Page, shop: Shop) -> dict[str, Any]:
+    """Killed between submission and callback: the next server hears how the tasks ended.
+
+    Also of a task whose submission had not been answered yet, which nobody else can know of.
+    """
+    simulator = shop.simulator
+    simulator.slow(600, prompt="a comet")
+    with simulator.hold():
+        answer_late(page)
+        order(page, "a lighthouse", shape="16:9")
+        until(page, "window.answered")
+        until_count(page, "generating", 1)
+        order(page, "a comet")
+        while len(simulator.books.accepted) < 2:
+            page.wait_for_timeout(20)
+        shop.server.kill()
+        until(page, "!document.querySelector('#away').hidden")
+        shop.replace(HARDLY_ANY)
+        until_count(page, "ambiguous", 1)
+        before = statuses(page)
+    until_count(page, "succeeded", 2)
     until(page, "document.querySelector('#away').hidden")
-    return {"shapes": shapes(page), "credits": page.locator("#credits").inner_text()}
+    while sum(simulator.books.webhooks.values()) < 2:
+        page.wait_for_timeout(20)
+    webhooks = dict(simulator.books.webhooks)
+    return {"before": before, "shapes": shapes(page), "webhooks": webhooks}
+
+
+def told_by_polls(page: Page, shop: Shop) -> dict[str, Any]:
+    """The webhook comes while there is no server, and never again."""
+    with shop.simulator.hold():
+        order(page, "a tram")
+        until_count(page, "generating", 1)
+        shop.server.kill()
+    while not shop.simulator.books.webhooks.get("failed"):
+        page.wait_for_timeout(20)
+    shop.replace(POLLS)
+    until_count(page, "succeeded", 3)
+    return {"credits": page.locator("#credits").inner_text()}
 
 
 def over_budget(page: Page) -> dict[str, Any]:
@@ -109,20 +168,21 @@ def over_budget(page: Page) -> dict[str, Any]:
 
 def closed_page(page: Page, context: BrowserContext, shop: Shop) -> dict[str, Any]:
     """One is cancelled by hand; the page is closed; what is queued a while later is not made."""
-    page.evaluate(
-        """Promise.all(Array.from({length: 16}, (_, n) => fetch('generations', {
-            method: 'POST', headers: {'Content-Type': 'application/json'},
-            body: JSON.stringify({prompt: `late ${n}`}),
-        })))"""
-    )
-    until_count(page, "generating", 3)
-    page.locator("[data-status=queued] .cancel").first.click()
-    until_count(page, "cancelled", 1)
-    page.close()
-    (token,) = [cookie["value"] for cookie in context.cookies() if cookie["name"] == "customer"]
-    shop.server.client.cookies.set("customer", token)
-    while any(order["status"] == "queued" for order in shop.server.call("GET", "/generations")):
-        pass
+    with shop.simulator.hold():
+        page.evaluate(
+            """Promise.all(Array.from({length: 16}, (_, n) => fetch('generations', {
+                method: 'POST', headers: {'Content-Type': 'application/json'},
+                body: JSON.stringify({prompt: `late ${n}`}),
+            })))"""
+        )
+        until_count(page, "generating", 3)
+        page.locator("[data-status=queued] .cancel").first.click()
+        until_count(page, "cancelled", 1)
+        page.close()
+        (token,) = [cookie["value"] for cookie in context.cookies() if cookie["name"] == "customer"]
+        shop.server.client.cookies.set("customer", token)
+        while any(order["status"] == "queued" for order in shop.server.call("GET", "/generations")):
+            pass
     again = context.new_page()
     again.goto(shop.address)
     until(again, "document.querySelectorAll('article').length === 5 + 16")
@@ -152,10 +212,11 @@ def looks(browser: Browser, shop: Shop, directory: Path) -> dict[str, Any]:
     return found
 
 
-def main(base_url: str, directory: Path) -> dict[str, Any]:
+def main(directory: Path) -> dict[str, Any]:
     said: list[str] = []
-    with ExitStack() as stack, sync_playwright() as playwright:
-        shop = Shop(base_url, directory, stack)
+    simulator = InstantSimulator(limit=3)
+    with serving(simulator) as running, ExitStack() as stack, sync_playwright() as playwright:
+        shop = Shop(simulator, running.base_url, directory, stack)
         browser = playwright.chromium.launch(executable_path=executable(), args=list(ARGUMENTS))
         context = browser.new_context()
         page = context.new_page()
@@ -163,7 +224,8 @@ def main(base_url: str, directory: Path) -> dict[str, Any]:
         page.on("console", lambda line: said.append(line.text))
         page.goto(shop.address)
         found: dict[str, Any] = {
-            "killed": killed_and_started_again(page, shop),
+            "hooks": told_by_webhooks(page, shop),
+            "polls": told_by_polls(page, shop),
             "budget": over_budget(page),
             "closed": closed_page(page, context, shop),
             "looks": looks(browser, shop, directory),
@@ -172,8 +234,11 @@ def main(base_url: str, directory: Path) -> dict[str, Any]:
         browser.close()
         shop.server.stop()
         found["exit"] = shop.server.process.wait(30)
+        books = simulator.books
+        found["paid"] = [task.prompt for task in books.accepted]
+        found["keys_leaked"] = books.keys_leaked
     return found
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(main(sys.argv[1], Path(sys.argv[2]))) + "\n")
+    sys.stdout.write(json.dumps(main(Path(sys.argv[1]))) + "\n")
