@@ -88,6 +88,13 @@ def kill(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """The long form of the webhook receiver's fuzz test: 100,000 requests, no 5xx, < +20 MB."""
+    session.install(".[all]", *_group("test"))
+    session.run("python", "-m", "tests.webhooks.fuzz", *session.posargs)
+
+
+@nox.session
 def examples(session: nox.Session) -> None:
     """Every example, as a user would run it, against the simulator."""
     session.install(".[all]")

@@ -25,9 +25,10 @@ LONGEST_KEY: Final = 1000
 """Bytes of a job's key in UTF-8 that fit into an address. With a longer key the whole would
 pass 2,000 characters, which some servers on the way refuse; such a job is polled."""
 
-# What leads to the mount is whatever a server or a framework makes of it.
+# What leads to the mount is whatever a server or a framework makes of it; Litestar ends
+# whatever it mounts with a slash.
 _PATH: Final = re.compile(
-    r"(?:.*/)?v1/([A-Za-z0-9_-]{1,64})/([A-Za-z0-9_-]{2,1400})/([1-9][0-9]{0,8})/([A-Za-z0-9_-]{22})",
+    r"(?:.*/)?v1/([A-Za-z0-9_-]{1,64})/([A-Za-z0-9_-]{2,1400})/([1-9][0-9]{0,8})/([A-Za-z0-9_-]{22})/?",
     re.DOTALL,
 )
 _LONGEST_PATH: Final = 8192

@@ -38,12 +38,14 @@ BODY_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 5.0
 """For the handing on: senders give a receiver 15 to 30 s, and a busy ledger needs some."""
 BODIES_AT_ONCE: Final = 32
-"""Bodies read at a time, so that they take 8 MB at most; the others wait their turn."""
+"""Bodies that come in pieces read at a time, so that these take 8 MB at most; the others wait
+their turn with one piece each, of 64 kB at most as servers give them."""
 HANDED_ON_AT_ONCE: Final = 1000
 """Hints on their way at a time; beyond, the sender is told to come again."""
 SHORTEST_SECRET: Final = 16
 """Characters of a secret: 128 bits, if they are random bytes."""
 
+_CONTINUE, _WHOLE = 100, 200
 _BODIES: Final = {
     200: b"ok\n",
     400: b"bad request\n",
@@ -201,9 +203,15 @@ class WebhookReceiver:
         status = _objection(scope)
         if status is not None:
             return status
+        body = bytearray()  # not a list of chunks: they may be of one byte each
         with anyio.move_on_after(BODY_SECONDS):
-            async with self._reading:
-                return await _read(receive)
+            # Nearly every body is whole with its first message, and waits for nobody who dawdles.
+            status = await _add_next(receive, body)
+            if status == _CONTINUE:
+                async with self._reading:
+                    while status == _CONTINUE:
+                        status = await _add_next(receive, body)
+            return bytes(body) if status == _WHOLE else status
         return 408
 
     async def _deliver(
@@ -276,19 +284,17 @@ def _objection(scope: Scope) -> int | None:
     return None
 
 
-async def _read(receive: Receive) -> bytes | int | None:
-    body = bytearray()  # not a list of chunks: they may be of one byte each
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        chunk = message.get("body") or b""
-        assert isinstance(chunk, bytes)  # noqa: S101 - ASGI says so
-        if len(body) + len(chunk) > LARGEST_BODY:
-            return 413
-        body += chunk
-        if not message.get("more_body"):
-            return bytes(body)
+async def _add_next(receive: Receive, body: bytearray) -> int | None:
+    """Adds what comes next: more follows, it is whole, it is too large, or its sender has gone."""
+    message = await receive()
+    if message["type"] != "http.request":
+        return None
+    chunk = message.get("body") or b""
+    assert isinstance(chunk, bytes)  # noqa: S101 - ASGI says so
+    if len(body) + len(chunk) > LARGEST_BODY:
+        return 413
+    body += chunk
+    return _CONTINUE if message.get("more_body") else _WHOLE
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -69,8 +69,9 @@ def _broken(rng: Random) -> bytes:
 
 def _hostile(rng: Random) -> bytes:
     size = rng.choice([10, 1000, 100_000, 262_144, 262_145, 300_000])
-    piece = rng.choice([b"[", b'{"a":', b"[]", b"\x00", b"9", b'"', b"\\", b"{},", b"\xff"])
-    return (b'{"taskId":"t","x":[' if rng.random() < 0.3 else b"") + (piece * size)[:size]
+    piece = rng.choice([b"[", b'{"a":', b"[]", b"\x00", b"9", b'"', b"\\", b'\\"', b"{},", b"\xff"])
+    start = rng.choice([b"", b"", b'{"taskId":"t","x":[', b"[" * 40 + b'"'])
+    return start + (piece * size)[:size]
 
 
 def bodies(rng: Random, count: int) -> Iterator[bytes]:

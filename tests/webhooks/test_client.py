@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from kinovi_async import (
     KinoviError,
     LedgerError,
     NanoBanana2,
+    Outcome,
     OutcomeStatus,
     SubmitPolicy,
     TextToVideo,
@@ -89,6 +91,7 @@ async def test_a_requests_own_callback_address_wins(
     post.carry = none
     async with api.client(webhooks=receiver) as client, post.running():
         await client.generate(NanoBanana2(prompt="cat", callback_url=own))
+        await anyio.sleep(1)  # a poll may have been faster
     assert [webhook.url for webhook in post.seen] == [own]
 
 
@@ -176,6 +179,19 @@ async def test_a_silent_receiver_costs_time_and_no_job(
     late = [task.seen_at - task.ends_at for task in tasks]  # type: ignore[operator]
     assert max(late[:3]) > 10.0
     assert max(late[-3:]) < 6.0
+
+
+async def test_a_receiver_that_is_met_at_wrong_addresses_says_so(
+    api: Api, receiver: WebhookReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of another secret or ledger, or changed on the way."""
+    use(api)
+    post = Post(api.simulator, receiver)
+    post.carry = lambda webhook: [replace(webhook, url=webhook.url.replace("/v1/", "/v2/"))]
+    async with api.client(webhooks=receiver) as client, post.running():
+        await client.run_batch(cats(6))
+    assert "It answered 404 to " in caplog.text
+    assert "whose address was not genuine. Until one comes" in caplog.text
 
 
 async def test_a_webhook_that_comes_after_all_is_believed_again(
@@ -365,6 +381,89 @@ async def test_a_late_webhook_resolves_what_was_told_as_ambiguous(
         assert outcome.ok
         assert outcome.task_id == post_task(api, "film 0")
         assert outcome.attempts[0].result is A.ACCEPTED
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_the_paid_result_of_an_expired_job_is_recorded_when_its_webhook_comes(
+    api: Api, receiver: WebhookReceiver, post: Post, path: Path, *, durable: bool
+) -> None:
+    ledger = InlineLedger(path) if durable else None
+    async with (
+        api.client(webhooks=receiver, ledger=ledger) as client,
+        JobScheduler(client) as scheduler,
+    ):
+        job = await scheduler.submit(films(1)[0], key="film", max_wait=20)
+        outcome = await job.outcome()
+        assert (outcome.status, outcome.seq) == (OutcomeStatus.EXPIRED, 1)
+        async with post.running():
+            with anyio.fail_after(400):
+                told = await _next_ending(scheduler, after=1)
+        # As any hint, it is acted on at once: the record is not fetched a poll later.
+        (task,) = api.simulator.books.accepted
+        assert task.ends_at is not None
+        assert anyio.current_time() - task.ends_at < 1
+        assert (told.status, told.seq) == (OutcomeStatus.SUCCEEDED, 2)
+        assert post.statuses == [200]
+        again = await scheduler.get("film")
+        assert again is not None
+        found = await again.outcome()
+        assert found.ok
+        assert found.task_id == outcome.task_id == post_task(api, "film 0")
+    if ledger is not None:
+        await ledger.aclose()
+
+
+async def _next_ending(scheduler: JobScheduler, after: int) -> Outcome:
+    while True:
+        if found := [outcome async for outcome in scheduler.outcomes(after=after)]:
+            return found[0]
+        await anyio.sleep(0.1)
+
+
+async def test_an_expired_job_stays_so_while_its_task_runs_whatever_is_posted(
+    api: Api, receiver: WebhookReceiver
+) -> None:
+    """A lie leads to a few looks at it, and not to waiting for it once more."""
+    async with api.client(webhooks=receiver) as client, JobScheduler(client) as scheduler:
+        job = await scheduler.submit(films(1)[0], key="film", max_wait=1)
+        assert (await job.outcome()).status is OutcomeStatus.EXPIRED
+        (task,) = api.simulator._state._accepted
+        before = api.simulator.books.polls
+        body = f'{{"taskId": "{task.id}", "status": "success"}}'.encode()
+        for _ in range(50):
+            answer = await call(receiver, path_of(task.request.callback_url or ""), body)
+            assert answer.status == 200
+        await anyio.sleep(30)
+        assert api.simulator.books.polls - before <= 5
+        row = await scheduler._book.ledger.get("film")
+        assert row is not None
+        assert row.status is OutcomeStatus.EXPIRED
+        assert receiver.statistics().foreign == 0
+        await anyio.sleep(400)  # and the truth, once it is told
+        answer = await call(receiver, path_of(task.request.callback_url or ""), body)
+        assert answer.status == 200
+        assert (await _next_ending(scheduler, after=1)).ok
+
+
+async def test_a_member_tells_of_an_expired_job(api: Api, post: Post, path: Path) -> None:
+    runners, members = (WebhookReceiver(public_url=PUBLIC_URL) for _ in range(2))
+    post.app = members
+    async with (
+        process(api, path, webhooks=runners) as runner,
+        JobScheduler(runner.client) as scheduler,
+        process(api, path, webhooks=members) as member,
+        JobScheduler(member.client) as other,
+    ):
+        job = await other.submit(films(1)[0], key="film", max_wait=20)
+        assert (await job.outcome()).status is OutcomeStatus.EXPIRED
+        async with post.running():
+            await anyio.sleep(400)
+        assert post.statuses == [200]
+        for each in (scheduler, other):
+            again = await each.get("film")
+            assert again is not None
+            assert (await again.outcome()).ok
+    assert len(api.simulator.books.accepted) == 1
 
 
 async def test_a_task_that_may_have_been_made_is_not_made_again_once_a_webhook_tells(

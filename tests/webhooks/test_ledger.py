@@ -85,6 +85,14 @@ async def test_what_can_tell_nothing_more_is_not_read(ledger: Ledger) -> None:
     assert ids(await ledger.hints()) == [("a", 1, "another")]
 
 
+async def test_the_task_of_an_expired_job_may_still_be_told_of(ledger: Ledger) -> None:
+    """It was paid for, and only nobody waits for it any more."""
+    await accept(ledger, "a", "mine")
+    await ledger.hint("a", 1, "mine")
+    await ledger.end("a", Ending(OutcomeStatus.EXPIRED, at=4.0))
+    assert ids(await ledger.hints()) == [("a", 1, "mine")]
+
+
 async def test_hints_are_no_part_of_the_money(ledger: Ledger) -> None:
     before = await ledger.totals()
     await ledger.hint("a", 1, "t1")
@@ -92,6 +100,20 @@ async def test_hints_are_no_part_of_the_money(ledger: Ledger) -> None:
     row = await ledger.get("a")
     assert row is not None
     assert row.task_id is None
+
+
+async def test_one_hint_told_again_and_again_pushes_no_other_one_out(path: Path) -> None:
+    """Each time it takes a number; what is kept is counted in hints."""
+    ledger = SQLiteLedger(path)
+    await ledger.open()
+    await enter(ledger, "a", "b")
+    await ledger.hint("a", 1, "t1")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        # As if it had been told so often.
+        connection.execute("UPDATE sqlite_sequence SET seq = 20000 WHERE name = 'hints'")
+    await ledger.hint("b", 1, "t2")
+    assert ids(await ledger.hints()) == [("a", 1, "t1"), ("b", 1, "t2")]
+    await ledger.aclose()
 
 
 async def test_the_ledger_keeps_the_latest_ten_thousand() -> None:

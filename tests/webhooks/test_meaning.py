@@ -33,6 +33,9 @@ def row(
         (row(S.SENDING, A.SERVER_ERROR, None), 1, M.ON_THE_WIRE),
         (row(S.ACCEPTED, A.ACCEPTED, task_id="told"), 1, M.NOTHING),
         (row(S.ENDED, A.ACCEPTED, task_id="told", status=E.SUCCEEDED), 1, M.NOTHING),
+        # Nobody waits for it any more, and it is paid for.
+        (row(S.ENDED, A.ACCEPTED, task_id="told", status=E.EXPIRED), 1, M.EXPIRED),
+        (row(S.ENDED, A.ACCEPTED, task_id="other", status=E.EXPIRED), 1, M.STRAY),
         # One POST, two tasks; or two POSTs, as the policy allowed.
         (row(S.ACCEPTED, A.ACCEPTED, task_id="other"), 1, M.STRAY),
         (row(S.ACCEPTED, A.SERVER_ERROR, A.ACCEPTED, task_id="other"), 1, M.STRAY),

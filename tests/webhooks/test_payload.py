@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinovi_async.webhooks._hint import DEEPEST, MalformedPayloadError, read_payload
+from kinovi_async.webhooks._hint import (
+    _TEXT,
+    DEEPEST,
+    MalformedPayloadError,
+    read_payload,
+)
+from kinovi_async.webhooks._receiver import LARGEST_BODY
 
 TASK = {"taskId": "task_cl1", "model": "nanobanana2", "creditsUsed": 15}
 LEGACY = {**TASK, "status": "fail", "creditsUsed": 200, "output": None, "error": "went wrong"}
@@ -88,6 +94,15 @@ def test_depth_is_bounded_and_brackets_in_texts_are_none() -> None:
     text = json.dumps({"taskId": "a", "prompt": '[{"' * 1000 + "\\"}).encode()
     assert read_payload(text) == ("a", True)
     assert read_payload(json.dumps({"taskId": "a", "x": [{}] * 1000}).encode()) == ("a", True)
+
+
+@pytest.mark.parametrize("start", [b"[" * 40 + b'"', b"{" * 40, b"[" * 40 + b"\\"])
+def test_a_text_that_nobody_closes_is_read_once(start: bytes) -> None:
+    """Read again from each of its quotes, 256 kB held the event loop for minutes."""
+    body = start + b'\\"' * ((LARGEST_BODY - len(start)) // 2)
+    assert len(_TEXT.findall(body)) == 1
+    with pytest.raises(MalformedPayloadError):
+        read_payload(body)
 
 
 @given(st.binary(max_size=400))

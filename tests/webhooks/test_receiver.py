@@ -227,6 +227,28 @@ async def test_many_dribblers_do_not_keep_others_out(
     assert statuses == [408] * 200
 
 
+async def test_a_body_that_is_whole_waits_for_no_dribblers(app: WebhookReceiver) -> None:
+    """However many there are, at an address that is genuine, and however they take turns."""
+
+    async def dribble(began: float) -> None:
+        async def receive() -> dict[str, object]:
+            await anyio.sleep(1)
+            return {"type": "http.request", "body": b"x", "more_body": True}
+
+        await anyio.sleep(began)
+        await call(app, GOOD, receive=receive)
+
+    async with anyio.create_task_group() as group:
+        for n in range(400):
+            group.start_soon(dribble, n * 0.1)
+        for _ in range(8):
+            await anyio.sleep(5.05)
+            before = anyio.current_time()
+            assert (await call(app, GOOD, b'{"taskId": "t"}')).status == 200
+            assert anyio.current_time() == before
+        group.cancel_scope.cancel()
+
+
 async def test_a_sender_that_goes_gets_no_answer(
     app: WebhookReceiver, mailbox: FakeMailbox
 ) -> None:

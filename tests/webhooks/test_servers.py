@@ -224,10 +224,23 @@ def django(receiver: WebhookReceiver) -> Any:
     return application
 
 
+def litestar(receiver: WebhookReceiver) -> Any:
+    """What Litestar 2 makes of a path below a mount: `asgi("/hooks/kinovi", is_mount=True)`."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        rest = scope["path"].removeprefix("/hooks/kinovi").rstrip("/")
+        await receiver({**scope, "path": f"{rest}/"}, receive, send)
+
+    return application
+
+
 @pytest.mark.parametrize(
     ("mounted", "root_path"),
-    [(starlette, ""), (fastapi, ""), (nested, ""), (django, ""), (nested, "/behind/a/proxy")],
-)
+    [
+        (starlette, ""), (fastapi, ""), (nested, ""), (django, ""), (litestar, ""),
+        (nested, "/behind/a/proxy"),
+    ],
+)  # fmt: skip
 async def test_it_is_mounted_anywhere(
     mounted: Callable[[WebhookReceiver], Any], root_path: str
 ) -> None:

@@ -22,7 +22,7 @@ function show(order) {
   card.order = order;
   card.dataset.status = order.status;
   card.toggleAttribute("data-again", AGAIN.has(order.status));
-  $(".frame", card).style.setProperty("--shape", order.aspect_ratio.replace(":", "/"));
+  card.style.setProperty("--shape", order.aspect_ratio.replace(":", "/"));
   $(".text", card).textContent = order.prompt;
   $(".state", card).textContent = WORDS[order.status] ?? order.status;
   $(".error", card).textContent = order.status === "cancelled" ? "" : order.error ?? "";
@@ -70,7 +70,8 @@ async function send(prompt, aspect_ratio) {
   say("");
   for (let attempt = 1; ; attempt++) {
     try {
-      show(await call("POST", "generations", { prompt, aspect_ratio }, { "Idempotency-Key": key }));
+      const order = await call("POST", "generations", { prompt, aspect_ratio }, { "Idempotency-Key": key });
+      if (!cards.has(order.id)) show(order); // or the events were faster, and know more
       return true;
     } catch (error) {
       if (!(error instanceof TypeError) || attempt === 8) { say(error.message); return false; }
