@@ -38,7 +38,8 @@ class ClientUploads(Connection):
         Args:
             file: A path, or a file opened for reading bytes: an image (JPEG, PNG, WebP),
                 a video (MP4, MOV, WebM) or audio (MP3, WAV, M4A, AAC, OGG, FLAC).
-            on_progress: Called with the bytes handed over and their total.
+            on_progress: Called with the bytes handed over and their total. What it raises
+                ends the upload.
 
         Raises:
             InvalidRequestError: it is no such file, or changed on its way.

@@ -61,7 +61,7 @@ class InputProblem:
     message: str
 
     def show(self, name: str) -> str:
-        """`batch.csv:3: inputs.duration: a whole number from 4 to 15, not 60`."""
+        """`batch.csv:3: inputs.duration: a whole number from 4 to 15, not 60; model x`."""
         place = f"{visible(name)}:{self.line}" if self.line else visible(name)
         where = f"{visible(self.field)}: " if self.field else ""
         return f"{place}: {where}{visible(self.message)}"
@@ -160,8 +160,9 @@ class BatchReader:
         try:
             return self._vocabulary.check(self._vocabulary.local(body, self._base))
         except InvalidRequestError as error:
+            what = f"; model {shortened(str(body['model']))}"
             problems += [
-                InputProblem(raw.number, problem.field, problem.demand)
+                InputProblem(raw.number, problem.field, f"{problem.demand}{what}")
                 for problem in error.problems
             ] or [InputProblem(raw.number, "", error.message)]
             return None

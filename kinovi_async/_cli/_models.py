@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from .._errors import ConfigurationError
@@ -43,9 +44,11 @@ def described(name: str) -> ModelDescription:
 
     if name not in MODELS:
         known = ", ".join(MODELS)
+        near = get_close_matches(name.lower(), MODELS, n=1)
+        question = f"; did you mean {near[0]}?" if near else ""
         raise ConfigurationError(
-            f"no description of '{visible(name)}' (it can be used all the same, its inputs are "
-            f"passed through); described: {known}"
+            f"no description of '{visible(name)}'{question} (it can be used all the same, its "
+            f"inputs are passed through); described: {known}"
         )
     return MODELS[name]
 
@@ -90,9 +93,13 @@ def _one(model: ModelDescription, api_generation: ApiGeneration) -> Iterator[str
 
 
 def _told(field: FieldDescription) -> str:
+    from .._requests import spelt
+
     need = ", required" if field.required else ""
     default = ""
     if field.default is not None and field.default != []:
         shown = json.dumps(field.default) if isinstance(field.default, bool) else field.default
         default = f", default {shown}"
-    return f"{field.allowed}{need}{default}"
+    formats = [name for names in field.formats.values() for name in names]
+    files = f"; files: {spelt(formats)}" if formats else ""
+    return f"{field.allowed}{need}{default}{files}"

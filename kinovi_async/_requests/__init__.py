@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._catalog import MODELS
     from ._description import ModelDescription, Terms
     from ._fields import FieldDescription, fields_of, input_fields, wire_fields
-    from ._files import FileSource, LocalFile, Upload, file_to_upload
+    from ._files import FileSource, LocalFile, Upload, file_to_upload, spelt
     from ._generation import Generation
     from ._gpt_image import GptImage2, GptImage25
     from ._local import with_local_files
@@ -46,7 +46,7 @@ _HOMES = {
     "_catalog": ["MODELS"],
     "_description": ["ModelDescription", "Terms"],
     "_fields": ["FieldDescription", "fields_of", "input_fields", "wire_fields"],
-    "_files": ["FileSource", "LocalFile", "Upload", "file_to_upload"],
+    "_files": ["FileSource", "LocalFile", "Upload", "file_to_upload", "spelt"],
     "_generation": ["Generation"],
     "_gpt_image": ["GptImage2", "GptImage25"],
     "_local": ["with_local_files"],
@@ -116,6 +116,7 @@ __all__ = [
     "renamed_references",
     "restore_request",
     "settle_delay",
+    "spelt",
     "wire_fields",
     "with_callback",
     "with_local_files",

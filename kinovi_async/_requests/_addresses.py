@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
 
 from pydantic_core import core_schema
 
-from ._files import FileSource, LocalFile, Upload, as_json, is_source, local_file
-from ._kinds import Kind
+from ._files import FileSource, LocalFile, Upload, as_json, check_format, is_source, local_file
+from ._kinds import FORMATS, Formats, Kind
 from ._references import (
     Image,
     Reference,
@@ -54,8 +54,10 @@ class Address(PlainRule):
 
     type: ClassVar[str] = "address"
 
-    def __init__(self, kind: Kind | None = None) -> None:
+    def __init__(self, kind: Kind | None = None, formats: tuple[str, ...] = ()) -> None:
         self.kind = kind
+        if kind is not None:
+            self.formats: Formats = {kind: formats or FORMATS[kind]}
 
     @property
     def allowed(self) -> str:
@@ -65,9 +67,10 @@ class Address(PlainRule):
 
     def check(self, value: object) -> str | LocalFile:
         """The address, unchanged, or the file, read."""
-        if self.kind is not None and is_source(value):
-            return local_file(value, (self.kind,))
-        if isinstance(value, Upload) and value.kind is self.kind:
+        if self.formats and is_source(value):
+            return local_file(value, self.formats)
+        if self.formats and isinstance(value, Upload):
+            check_format(value, self.formats)
             return value.url
         if not isinstance(value, str) or split_address(value) is None or not is_unicode(value):
             raise refuse(self.allowed, show(value))
@@ -111,8 +114,11 @@ class Addresses(PlainRule):
 
     type: ClassVar[str] = "list of addresses"
 
-    def __init__(self, kind: Kind, low: int = 0, high: int | None = None) -> None:
+    def __init__(
+        self, kind: Kind, low: int = 0, high: int | None = None, formats: tuple[str, ...] = ()
+    ) -> None:
         self.kind = kind
+        self.formats: Formats = {kind: formats or FORMATS[kind]}
         self.minimum: int = low
         self.maximum: int | None = high
 
@@ -155,7 +161,9 @@ class Addresses(PlainRule):
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        item = Address(self.kind).__get_pydantic_core_schema__(source, handler)
+        item = Address(self.kind, self.formats[self.kind]).__get_pydantic_core_schema__(
+            source, handler
+        )
         # Without lengths: pydantic would not count the items that have problems of their own.
         inner = core_schema.tuple_schema([item], variadic_item_index=0)
         return core_schema.no_info_before_validator_function(self.check, inner)
@@ -175,6 +183,7 @@ class Alone(PlainRule):
     def __init__(self, kind: Kind) -> None:
         self._list = Addresses(kind, 0, 1)
         self.maximum = 1
+        self.formats = self._list.formats
 
     @property
     def allowed(self) -> str:
@@ -217,9 +226,10 @@ class References(PlainRule):
 
     type: ClassVar[str] = "list of addresses"
 
-    def __init__(self, most: Mapping[Kind, int]) -> None:
+    def __init__(self, most: Mapping[Kind, int], formats: Formats | None = None) -> None:
         self.minimum: int = 1
         self.most = most
+        self.formats: Formats = {kind: (formats or FORMATS)[kind] for kind in most}
 
     @property
     def allowed(self) -> str:

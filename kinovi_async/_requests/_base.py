@@ -56,6 +56,8 @@ class Request(BaseModel):
     """What to say about a field that is not there: wire name to sentence."""
     GENERATIONS: ClassVar[tuple[ApiGeneration, ...]] = GENERATIONS
     """The generations of the API that know any model of the class."""
+    TOLD_BY: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Sets of names in `inputs` of which one must be there, for a mode that others do without."""
     ALWAYS_SENT: ClassVar[frozenset[str]] = frozenset()
     """Fields that are sent though they were not set: the mode requires them."""
 

@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from ._addresses import Addresses
 from ._generations import GENERATIONS, ApiGeneration
-from ._kinds import Kind
+from ._kinds import Formats, Kind
 from ._rules import Figure, OneOf, Phrase, Rule, Text
 
 if TYPE_CHECKING:
@@ -122,6 +122,11 @@ class FieldDescription:
     def choices(self) -> tuple[str | Figure, ...]:
         """The only values allowed; empty when the field is not a choice."""
         return self.rule.choices
+
+    @property
+    def formats(self) -> Formats:
+        """Of the local files that it takes, by kind; empty when it takes none."""
+        return self.rule.formats
 
     def wire(self, value: object) -> JsonValue:
         """A checked value in the API's own form."""

@@ -13,39 +13,38 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from .._errors import InvalidRequestError, Problem
 from .._sniffing import sniff
-from ._kinds import Kind
+from ._kinds import FORMATS, Formats, Kind
 from ._rules import listed, refuse, shorten
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-# What the documents name for references, and what "other common" audio is.
 _TYPES = {
-    Kind.IMAGE: {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"},
-    Kind.VIDEO: {"video/mp4": ".mp4", "video/quicktime": ".mov", "video/webm": ".webm"},
-    Kind.AUDIO: {
-        "audio/mpeg": ".mp3",
-        "audio/wav": ".wav",
-        "audio/mp4": ".m4a",
-        "audio/aac": ".aac",
-        "audio/ogg": ".ogg",
-        "audio/flac": ".flac",
-    },
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/webp": "webp",
+    "video/mp4": "mp4",
+    "video/quicktime": "mov",
+    "video/webm": "webm",
+    "audio/mpeg": "mp3",
+    "audio/wav": "wav",
+    "audio/mp4": "m4a",
+    "audio/aac": "aac",
+    "audio/ogg": "ogg",
+    "audio/flac": "flac",
 }
-_NAMES = {
-    Kind.IMAGE: "JPEG, PNG or WebP",
-    Kind.VIDEO: "MP4, MOV or WebM",
-    Kind.AUDIO: "MP3, WAV, M4A, AAC, OGG or FLAC",
-}
+"""The format of each media type that a reference may have."""
+_SPELT = {"jpg": "JPEG", "webp": "WebP", "webm": "WebM"}
 _FORM = {"file", "sha256", "size", "mediaType"}
 _HEAD = 1024
 _PIECE = 1 << 20
@@ -77,7 +76,7 @@ class LocalFile:
     @property
     def upload_name(self) -> str:
         """The name it gets on the server: nothing of the local one leaves this machine."""
-        return f"{self.sha256[:_NAME_DIGITS]}{_TYPES[self.kind][self.media_type]}"
+        return f"{self.sha256[:_NAME_DIGITS]}.{_TYPES[self.media_type]}"
 
     @property
     def shown(self) -> str:
@@ -118,31 +117,48 @@ def is_source(value: object) -> bool:
     return isinstance(value, LocalFile | os.PathLike) or callable(getattr(value, "read", None))
 
 
-def allowed_files(kinds: Collection[Kind]) -> str:
+def spelt(formats: Sequence[str]) -> str:
+    """`JPEG, PNG or WebP`."""
+    return listed([_SPELT.get(name, name.upper()) for name in formats])
+
+
+def allowed_files(formats: Formats) -> str:
     """`an image file (JPEG, PNG or WebP)`."""
     parts = []
-    for kind in kinds:
+    for kind, names in formats.items():
         what = "an audio file" if kind is Kind.AUDIO else f"{kind.described} file"
-        parts.append(f"{what} ({_NAMES[kind]})")
+        parts.append(f"{what} ({spelt(names)})")
     return listed(parts)
 
 
-def local_file(source: object, kinds: Collection[Kind]) -> LocalFile:
+def fits(file: LocalFile | Upload, formats: Formats) -> bool:
+    """Whether the file's content is of one of the formats."""
+    name = _TYPES.get(file.media_type)
+    return any(name in names for names in formats.values())
+
+
+def check_format(file: LocalFile | Upload, formats: Formats) -> None:
+    """Raises PydanticCustomError for a file of another format."""
+    if not fits(file, formats):
+        what = file.media_type or "of no known type"
+        shown = "an upload" if isinstance(file, Upload) else _shown(file.path)
+        raise refuse(allowed_files(formats), f"{shown} ({what})")
+
+
+def local_file(source: object, formats: Formats) -> LocalFile:
     """The file, read through once: its hash, size and type.
 
     Raises:
-        PydanticCustomError: it is missing, cannot be read, is empty, or of another kind.
+        PydanticCustomError: it is missing, cannot be read, is empty, or of another format.
     """
-    allowed = allowed_files(kinds)
+    allowed = allowed_files(formats)
     if isinstance(source, LocalFile):
         found = source
     elif isinstance(source, os.PathLike):
         found = _of_path(Path(os.fsdecode(source)), allowed)
     else:
         found = _of_open_file(cast("BinaryIO", source), allowed)
-    if not any(found.media_type in _TYPES[kind] for kind in kinds):
-        what = found.media_type or "of no known type"
-        raise refuse(allowed, f"{_shown(found.path)} ({what})")
+    check_format(found, formats)
     return found
 
 
@@ -161,7 +177,7 @@ def file_to_upload(source: object) -> LocalFile:
             [Problem("file", type(source).__name__, "a path or an open binary file")]
         )
     try:
-        return local_file(source, tuple(Kind))
+        return local_file(source, FORMATS)
     except PydanticCustomError as error:
         context = error.context or {}
         problem = Problem("file", str(context.get("given")), str(context.get("allowed")))
@@ -171,14 +187,18 @@ def file_to_upload(source: object) -> LocalFile:
 def _of_path(path: Path, allowed: str) -> LocalFile:
     try:
         found = path.resolve()
+        mode = found.stat().st_mode
+        if not S_ISREG(mode):  # opening a pipe would wait for its writer
+            media_type = "a directory" if S_ISDIR(mode) else "not a regular file"
+            return LocalFile(str(path), "", 0, media_type)
         with found.open("rb") as stream:
             head = stream.read(_HEAD)
             stat = os.fstat(stream.fileno())
         media_type = sniff(head) or ("" if head else "an empty file")
-        if "/" not in media_type:  # not hashed: it is refused anyway, and may be endless
+        if "/" not in media_type:  # not hashed: it is refused anyway
             return LocalFile(str(path), "", stat.st_size, media_type)
         digest = _digest(str(found), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise refuse(allowed, f"{_shown(str(path))} ({_reason(error)})") from None
     return LocalFile(str(found), digest, stat.st_size, media_type)
 
@@ -204,10 +224,10 @@ def _of_open_file(stream: BinaryIO, allowed: str) -> LocalFile:
     if path is not None:
         return _of_path(path, allowed)
     try:
-        if stream.seekable():
+        if getattr(stream, "seekable", bool)():
             stream.seek(0)
         content: object = stream.read()
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise refuse(allowed, f"an open file ({_reason(error)})") from None
     if not isinstance(content, bytes):
         raise refuse(allowed, "a file opened as text")
@@ -230,8 +250,10 @@ def _name_of(stream: BinaryIO) -> Path | None:
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text)[:1].lower() + str(text)[1:]
+    if isinstance(error, RuntimeError):
+        return "links in a circle"
+    text = str(getattr(error, "strerror", None) or error or type(error).__name__).rstrip(".")
+    return text if text.startswith("I/O") else text[:1].lower() + text[1:]
 
 
 def _shown(path: str | None) -> str:
@@ -267,7 +289,7 @@ def is_file_form(value: object) -> bool:
         and isinstance(value["file"], str | None)
         and isinstance(value["sha256"], str)
         and isinstance(value["size"], int)
-        and any(value["mediaType"] in types for types in _TYPES.values())
+        and value["mediaType"] in _TYPES
     )
 
 

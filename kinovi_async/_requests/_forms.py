@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from .._errors import Problem
 from ._addresses import References
 from ._fields import all_fields, input_fields, instead_of
+from ._files import LocalFile, check_format
 from ._generations import ApiGeneration
 from ._rules import OneOf, show
 
@@ -73,16 +74,28 @@ def _out_of_range(
     field: FieldDescription, tiers: Sequence[str], value: object, generation: ApiGeneration
 ) -> list[Misfit]:
     rule = OneOf(*tiers) if tiers else field.rule
+
+    def refused(error: PydanticCustomError, place: str = "") -> Misfit:
+        context = error.context or {}
+        allowed = f"{context.get('allowed')}{_suffix(field, generation)}"
+        given = str(context.get("given", show(value)))
+        problem = Problem(f"{field.path}{place}", given, allowed)
+        return Misfit(problem, hinted=field.hint is not None)
+
     try:
         rule.check(value)
         if field.parts:
             _split(field, value)
     except PydanticCustomError as error:
-        context = error.context or {}
-        allowed = f"{context.get('allowed')}{_suffix(field, generation)}"
-        problem = Problem(field.path, str(context.get("given", show(value))), allowed)
-        return [Misfit(problem, hinted=field.hint is not None)]
-    return []
+        return [refused(error)]
+    found: list[Misfit] = []
+    for index, item in enumerate(value if isinstance(value, tuple) else ()):
+        try:
+            if isinstance(item, LocalFile):
+                check_format(item, rule.formats)
+        except PydanticCustomError as error:
+            found.append(refused(error, f"[{index}]"))
+    return found
 
 
 def _suffix(field: FieldDescription, generation: ApiGeneration) -> str:

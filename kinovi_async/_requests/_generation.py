@@ -17,7 +17,7 @@ from ._checking import demand
 from ._description import ModelDescription
 from ._files import Upload, as_json, is_file_form, is_source, local_file
 from ._generations import SEED, ApiGeneration, check_generation
-from ._kinds import Kind
+from ._kinds import FORMATS
 from ._problems import show_key
 from ._rules import Flag, PlainRule, Text, is_unicode, refuse, shorten, show
 
@@ -185,7 +185,7 @@ def _copy_file(value: object, path: str, problems: list[Problem]) -> JsonValue:
         return value.url
     try:
         # No JSON yet: it becomes one when it is stored, and an address when it is sent.
-        return cast("JsonValue", local_file(value, tuple(Kind)))
+        return cast("JsonValue", local_file(value, FORMATS))
     except PydanticCustomError as error:
         context = error.context or {}
         problem = Problem(path, str(context.get("given")), str(context.get("allowed")))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -33,6 +33,7 @@ _USD: Final[Mapping[ApiGeneration, Decimal]] = MappingProxyType(
 SETTLE_SECONDS: Final = 10.0
 """Seconds after success at which a settled price is read again; "a few", say the documents."""
 
+_HUNDREDTH: Final = Decimal("0.01")
 LONGEST_SOURCE: Final = 30
 """Seconds of reference video that are billed at most, all of a request together."""
 _EDIT_RESERVE: Final = 15
@@ -170,22 +171,27 @@ class PerSecond:
 
     def reserved(self, values: Mapping[str, object]) -> Decimal | None:
         """Seconds times rate, the reference videos not counted; a flat estimate for an edit."""
-        rate = self._rate(values)
         if self.billed is Billed.TWICE_SOURCE:
-            return None if rate is None else _EDIT_RESERVE * rate
-        seconds = values.get("duration")
-        return None if rate is None or not isinstance(seconds, int) else seconds * rate
+            return self._amount(_EDIT_RESERVE, values)
+        return self._amount(values.get("duration"), values)
 
     def settled(self, values: Mapping[str, object], source_seconds: int) -> Decimal | None:
         """Seconds times rate, by the length of the reference videos."""
-        rate = self._rate(values)
         source = min(source_seconds, LONGEST_SOURCE)
         if self.billed is Billed.TWICE_SOURCE:
-            return None if rate is None else 2 * source * rate
+            return self._amount(2 * source, values)
         seconds = values.get("duration")
+        if not isinstance(seconds, int):
+            return None
+        return self._amount(seconds + (source if self.settles(values) else 0), values)
+
+    def _amount(self, seconds: object, values: Mapping[str, object]) -> Decimal | None:
+        rate = self._rate(values)
         if rate is None or not isinstance(seconds, int):
             return None
-        return (seconds + (source if self.settles(values) else 0)) * rate
+        # The pages print amounts in hundredths of a credit.
+        amount = (seconds * rate).quantize(_HUNDREDTH, ROUND_HALF_UP)
+        return Decimal(plain(amount))
 
     def _rate(self, values: Mapping[str, object]) -> Decimal | None:
         rates = self.rates

@@ -6,6 +6,8 @@ fields' own rules, so that a new field needs no second edit here.
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 # Beyond this no key is a misspelt field, and comparing gets slow.
 _LONGEST_MISSPELLING = 40
 _KEY_SHOWN = 40
+# How alike a key and a field's name are that one is taken for the other; 1 is the same.
+_ALIKE = 0.75
+_WORD = re.compile(r"[A-Za-z][a-z]*")
 
 
 def problems_of(
@@ -115,10 +120,12 @@ def unknown_input(key: object, cls: type[Request]) -> Problem:
     if isinstance(key, str) and len(key) <= _LONGEST_MISSPELLING:
         hints: Mapping[str, str] = getattr(cls, "HINTS", {})
         told = {plain(name): text for name, text in hints.items()}
-        names = [name for name, field in readable(cls).items() if name == field.wire_name]
+        every = (name for each in _modes(cls) for name in _wire_names(each))
+        names = list(dict.fromkeys(every))
         if plain(key) in {plain(name) for name in ("model", "callBackUrl")}:
-            hint = "no such field; it belongs beside inputs"
-        hint = told.get(plain(key)) or _did_you_mean(key, names) or hint
+            return Problem(f"inputs.{show_key(key)}", "", f"{hint}; it belongs beside inputs")
+        listing = f"{hint}; the fields here are {listed(names, 'and')}"
+        hint = told.get(plain(key)) or _elsewhere(key, cls) or _did_you_mean(key, names) or listing
     return Problem(f"inputs.{show_key(key)}", "", hint)
 
 
@@ -145,10 +152,37 @@ def show_key(key: object) -> str:
     return f"[{shorten(show(key), _KEY_SHOWN)}]"
 
 
+def _modes(cls: type[Request]) -> Sequence[type[Request]]:
+    """The classes of the same model, this one first."""
+    home = sys.modules.get(cls.__module__)
+    modes = next((m.requests for m in getattr(home, "DESCRIPTIONS", ()) if cls in m.requests), ())
+    return [cls, *(each for each in modes if each is not cls)]
+
+
+def _wire_names(cls: type[Request]) -> list[str]:
+    return [name for name, field in readable(cls).items() if name == field.wire_name]
+
+
+def _elsewhere(key: str, cls: type[Request]) -> str | None:
+    """What to say of a field that another mode has."""
+    homes = [each.__name__ for each in _modes(cls) if key in readable(each)]
+    return f"only for {listed(homes)}" if homes else None
+
+
 def _did_you_mean(key: str, names: Sequence[str]) -> str | None:
-    by_plain = {plain(name): name for name in names}
-    near = get_close_matches(plain(key), by_plain, n=1)
-    return f"no such field; did you mean {by_plain[near[0]]}?" if near else None
+    # A word of the name, such as `ratio` of `aspectRatio`, says more than likeness does.
+    meant = _words(key)
+    near = [name for name in names if meant and meant <= _words(name)]
+    if not near:
+        by_plain = {plain(name): name for name in names}
+        close = get_close_matches(plain(key), by_plain, n=1, cutoff=_ALIKE)
+        near = [by_plain[each] for each in close]
+    return f"no such field; did you mean {listed(near)}?" if near else None
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name without an s at their end: `image` and `url` of `imageUrls`."""
+    return {word.lower().removesuffix("s") for word in _WORD.findall(name)}
 
 
 def _field(key: str, cls: type[Request]) -> FieldDescription | None:

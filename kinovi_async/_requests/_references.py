@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from ._files import FileSource, LocalFile, Upload, is_source, local_file
-from ._kinds import Kind
+from ._files import FileSource, LocalFile, Upload, check_format, is_source, local_file
+from ._kinds import FORMATS, Kind
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -116,9 +116,11 @@ def read_source(value: object) -> object:
         value = value.url if is_source(value.url) else value
     else:
         kinds = (Kind.IMAGE, Kind.VIDEO)
-    if isinstance(value, Upload) and value.kind in kinds:
+    formats = {kind: FORMATS[kind] for kind in kinds}
+    if isinstance(value, Upload):
+        check_format(value, formats)
         return marked(value.url, value.kind)
-    return local_file(value, kinds) if is_source(value) else value
+    return local_file(value, formats) if is_source(value) else value
 
 
 def read_marked(value: object) -> object:

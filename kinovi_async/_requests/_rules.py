@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 from pydantic_core import PydanticCustomError, core_schema
 
+from ._kinds import Formats
+
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, JsonValue
 
@@ -100,6 +102,10 @@ class Rule(Protocol):
     def choices(self) -> tuple[str | Figure, ...]:
         """The only values allowed; empty when the field is not a choice."""
 
+    @property
+    def formats(self) -> Formats:
+        """Of the local files that it takes, by kind; empty when it takes none."""
+
     def check(self, value: object) -> object:
         """The value as a request holds it; raises PydanticCustomError (see `refuse`)."""
 
@@ -122,6 +128,7 @@ class PlainRule:
     minimum: Figure | None = None
     maximum: Figure | None = None
     choices: tuple[str | Figure, ...] = ()
+    formats: Formats = {}  # noqa: RUF012 - read alone
 
     def wire(self, value: object) -> JsonValue:
         """The value itself; sequences become lists."""

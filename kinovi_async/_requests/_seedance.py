@@ -20,7 +20,7 @@ from ._citations import checked_citations, without_citations
 from ._description import ModelDescription, Terms
 from ._fields import In, Only, Split
 from ._generations import LATER, SEED, ApiGeneration
-from ._kinds import Kind
+from ._kinds import FORMATS, Kind
 from ._prices import PerSecond, amounts
 from ._references import Given, Reference
 from ._rules import Flag, Phrase, Text, Whole
@@ -40,8 +40,11 @@ _SEED_PROMPT = In(
 )
 _SECONDS = (4, 15)
 _MOST = {Kind.IMAGE: 9, Kind.VIDEO: 3}
+_SEED_FORMATS = {**FORMATS, Kind.VIDEO: ("mp4",)}
 _MOST_AUDIO = 3
 _MODE = Phrase("keyframe, or reference for an omni reference")
+# In the later names, these make it an omni reference without a mode.
+_WITHOUT_MODE = (("videoUrls",), ("imageUrls", "audioUrls"), ("imageUrls", "audio_urls"))
 _BY_KIND = MappingProxyType({Kind.IMAGE: "imageUrls", Kind.VIDEO: "videoUrls"})
 
 
@@ -144,11 +147,15 @@ class OmniReference(_Seedance):
     """
 
     ALWAYS_SENT = frozenset({"mode"})
+    TOLD_BY = (("mode",), *_WITHOUT_MODE)
 
     # Before the prompt, whose citations are checked against them.
-    urls: Annotated[Sequence[Reference], References(_MOST), Split(LATER, _BY_KIND)] = Field(
-        description="Reference images and videos, in order."
-    )
+    urls: Annotated[
+        Sequence[Reference],
+        References(_MOST),
+        In(SEED, References(_MOST, _SEED_FORMATS)),
+        Split(LATER, _BY_KIND),
+    ] = Field(description="Reference images and videos, in order.")
     audio_urls: Annotated[Sequence[Source], Addresses(Kind.AUDIO, 0, _MOST_AUDIO)] = Field(
         default=(), description="Reference audio files, 15 seconds in all."
     )
@@ -172,8 +179,8 @@ def seedance_class(inputs: Mapping[str, object]) -> type[Request]:
     """The class for the `inputs` of a Seedance body, in the form of either generation."""
     if inputs.get("mode") == "reference":
         return OmniReference
-    if inputs.get("videoUrls") or (inputs.get("imageUrls") and inputs.get("audioUrls")):
-        return OmniReference  # in the later names, these make it one without a mode
+    if any(all(inputs.get(name) for name in names) for names in _WITHOUT_MODE):
+        return OmniReference
     if inputs.get("urls") is not None or inputs.get("imageUrls") is not None:
         return ImageToVideo
     return TextToVideo

@@ -24,6 +24,9 @@ from ._sizes import SEEDANCE_25
 WanAspectRatio: TypeAlias = Literal["16:9", "9:16", "4:3", "3:4", "1:1"]
 WanImageAspectRatio: TypeAlias = Literal["16:9", "9:16", "4:3", "3:4", "1:1", "adaptive"]
 
+_VIDEO = ("mp4", "mov")
+_AUDIO = ("mp3", "wav", "m4a", "ogg")
+
 
 class _Wan3(Request):
     """The fields that all Wan 3.0 models share."""
@@ -90,10 +93,10 @@ class Wan3RefToVideo(_Wan3):
     image_urls: Annotated[Sequence[Source], Addresses(Kind.IMAGE, 0, 10)] = Field(
         default=(), description="Reference images, of at most 8000 x 8000 pixels."
     )
-    video_urls: Annotated[Sequence[Source], Addresses(Kind.VIDEO, 0, 5)] = Field(
+    video_urls: Annotated[Sequence[Source], Addresses(Kind.VIDEO, 0, 5, _VIDEO)] = Field(
         default=(), description="Reference videos of at most 15 seconds."
     )
-    audio_urls: Annotated[Sequence[Source], Addresses(Kind.AUDIO, 0, 5)] = Field(
+    audio_urls: Annotated[Sequence[Source], Addresses(Kind.AUDIO, 0, 5, _AUDIO)] = Field(
         default=(), description="Reference audio files, 15 seconds in all."
     )
     aspect_ratio: WanAspectRatio = Field(default="16:9", description="Shape of the video.")
@@ -119,8 +122,8 @@ _IMAGE_FAILURES = (
     fail.UNREADABLE,
 )
 _REF_FAILURES = (*_IMAGE_FAILURES, fail.VIDEO_TOO_LONG, fail.SUM_TOO_LONG, fail.AUDIO_TOO_LONG)
-# As listed; the listed rates are rounded, so that 5 s at 720p cost 142.57 and not 142.55.
-_WAN = amounts(_480p="14.26", _720p="28.51", _1080p="57.01")
+# As listed, but for 720p: the list rounds it to 28.51, and 5 s are documented to cost 142.57.
+_WAN = amounts(_480p="14.26", _720p="28.514", _1080p="57.01")
 _PRIME = amounts(_480p="18.86", _720p="38.83", _1080p="77.66")
 
 

@@ -8,11 +8,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .._records import TaskStatus
 from ._answers import number
+
+
+@dataclass(slots=True)
+class Counts:
+    """The books' plain numbers."""
+
+    submissions: int = 0
+    polls: int = 0
+    downloads: int = 0
+    keys_leaked: int = 0
+    uploads: int = 0
+    refused: Counter[int] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    webhooks: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from .._requests import (
     FieldDescription,
     ModelDescription,
     describe,
+    input_fields,
     parse_request,
     wire_fields,
 )
@@ -66,6 +67,8 @@ class Order:
     final: Decimal
     """Credits in the end; other than `price` for models that settle after success."""
     callback_url: str | None
+    referring: bool
+    """It has reference files."""
     doom: Failure | None = None
     """What the API finds wrong only after it has accepted the task."""
 
@@ -197,6 +200,11 @@ class _Check:
             price=reserved,
             final=reserved if final is None else final,
             callback_url=request.callback_url,
+            referring=any(
+                bool(values[name])
+                for name, field in input_fields(type(request)).items()
+                if field.formats
+            ),
             doom=doom,
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from .._requests import FailureGroup, describe
 from ._checks import Failure, Order
 from ._faults import TASK_FAULTS, Faults
 from ._luck import Luck
@@ -16,16 +18,18 @@ _ID_LENGTH: Final = 24
 _WAITING_SHARE: Final = (0.05, 0.15)
 """The part of its time that a task is `waiting` before it is `generating`."""
 
-# Codes and key words of the documents' failures; the seed picks one of the model's.
-_FAILURES: Final = (
+# What a task of a model may say whose page names no failures.
+_ANY_MODEL: Final = (
     Failure("2038", "The prompt does not comply with the platform's rules"),
     Failure("500", "The service is temporarily unavailable, please try again later"),
 )
-_IMAGE_FAILURES: Final = (
-    *_FAILURES,
-    Failure("500", "The generated image was blocked by moderation"),
-)
-_VIDEO_FAILURES: Final = (*_FAILURES, Failure("500", "Generation failed. Please try again"))
+# Where the pages print a code and no words.
+_WORDS: Final[Mapping[FailureGroup, str]] = {
+    FailureGroup.PROMPT: "The prompt does not comply with the platform's rules",
+    FailureGroup.REFERENCE: "Reference 1 failed the review or could not be fetched",
+    FailureGroup.LIMITS: "The references are too long together",
+}
+_OF_REFERENCES: Final = frozenset({FailureGroup.MEDIA, FailureGroup.REFERENCE, FailureGroup.LIMITS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,7 @@ def fate(  # noqa: PLR0917 - each is one of the things that decide
     """The fate of the `copy`-th task of the body hashed to `what`; `usual` in seconds."""
     seconds = luck.between(*usual, "seconds", what, copy)
     unlucky = faults.pick(TASK_FAULTS, luck.roll("fail", what, copy)) is not None
-    known = _VIDEO_FAILURES if order.shape.kind == "video" else _IMAGE_FAILURES
-    failure = luck.choice(known, "failure", what, copy) if unlucky else None
+    failure = luck.choice(failures(order), "failure", what, copy) if unlucky else None
     if rule is not None:
         seconds = seconds if rule.seconds is None else rule.seconds
         seconds = NEVER if rule.stuck else seconds
@@ -71,3 +74,20 @@ def fate(  # noqa: PLR0917 - each is one of the things that decide
         failure=failure,
         unlucky=unlucky,
     )
+
+
+def failures(order: Order) -> Sequence[Failure]:
+    """How the task may fail: as the model's page says, of references only where it has some."""
+    described = describe(order.model)
+    known = [
+        Failure(each.code, _words(each.group, each.match))
+        for each in (described.failures if described else ())
+        if order.referring or each.group not in _OF_REFERENCES
+    ]
+    return known or _ANY_MODEL
+
+
+def _words(group: FailureGroup, match: str | None) -> str:
+    if match is None:
+        return _WORDS.get(group, "The task failed")
+    return f"Generation failed: {match}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from heapq import heappop, heappush
 from typing import Final
@@ -20,7 +20,7 @@ from .._requests import ApiGeneration, body_hash
 from . import _answers as answers
 from ._accounts import Account, Accounts, AccountSettings
 from ._answers import Answer, Delivery, Way
-from ._books import AcceptedTask, Books
+from ._books import AcceptedTask, Books, Counts
 from ._checks import Order, check_body, prompt_of, read_body
 from ._deliveries import delivery, scripted
 from ._demo import demo_tasks
@@ -83,20 +83,6 @@ class Options:
                 raise ConfigurationError(
                     f"a task of {model} takes from low to high seconds, not {low} to {high}"
                 )
-
-
-@dataclass(slots=True)
-class Counts:
-    """The books' plain numbers."""
-
-    submissions: int = 0
-    polls: int = 0
-    downloads: int = 0
-    keys_leaked: int = 0
-    uploads: int = 0
-    refused: Counter[int] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    webhooks: Counter[str] = field(default_factory=Counter)
 
 
 class State:

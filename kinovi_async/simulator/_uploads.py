@@ -23,7 +23,7 @@ from ._luck import Luck
 from ._media import MediaFile
 
 if TYPE_CHECKING:
-    from ._state import Counts
+    from ._books import Counts
 
 LIFETIME: Final = 86_400.0
 """Seconds an upload lives, as the documents have it."""

@@ -84,6 +84,22 @@ def test_problems_are_named_with_their_line_and_nothing_is_sent(
     assert (books.uploads, books.submissions) == (0, 0)
 
 
+def test_a_file_of_a_format_that_the_model_does_not_take_is_named_before_anything_is_paid(
+    start: Serve, kinovi: Kinovi, tmp_path: Path
+) -> None:
+    running = start(Simulator(speed=SPEED))
+    webm = b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webm" + bytes(40)
+    write(tmp_path / "clip.webm", webm)
+    body = {"model": "wan3.0-ref-to-video", "inputs": {"prompt": "x", "videoUrls": ["clip.webm"]}}
+    file = tmp_path / "b.jsonl"
+    file.write_text(json.dumps(body), "utf-8")
+    ran = run(kinovi, file, tmp_path / "out")
+    assert ran.code == 2
+    assert f"{file}:1: inputs.videoUrls[0]: a video file (MP4 or MOV), not " in ran.err
+    assert "(video/webm); model wan3.0-ref-to-video" in ran.err
+    assert running.simulator.books.uploads == 0
+
+
 def test_cells_of_a_table_name_files_relative_to_it(
     start: Serve, kinovi: Kinovi, tmp_path: Path
 ) -> None:

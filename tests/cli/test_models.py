@@ -11,6 +11,7 @@ import pytest
 from kinovi_async._cli._entry import run_app
 from kinovi_async._requests import MODELS, parse_request
 from kinovi_async.simulator import Simulator
+from tests.requests.test_wrong import WRONG
 
 from .conftest import ReadFile
 from .runs import POLL, SPEED, Kinovi, Ran, Serve, accepted, results_of
@@ -68,6 +69,12 @@ def test_a_models_fields_are_those_of_the_generation(capsys: pytest.CaptureFixtu
     assert "text of 1 to 10,000 characters" in later
 
 
+def test_a_misspelt_model_is_told_what_it_may_be(capsys: pytest.CaptureFixture[str]) -> None:
+    told = command(capsys, "models", "nano-banana-pro")
+    assert told.code == 2
+    assert "no description of 'nano-banana-pro'; did you mean nanobanana-pro?" in told.err
+
+
 def test_the_schema_is_json_of_all_models_or_of_one(capsys: pytest.CaptureFixture[str]) -> None:
     whole = json.loads(command(capsys, "schema").out)
     assert whole["$schema"].endswith("2020-12/schema")
@@ -75,7 +82,8 @@ def test_the_schema_is_json_of_all_models_or_of_one(capsys: pytest.CaptureFixtur
     one = json.loads(command(capsys, "schema", "nanobanana2", *LATER).out)
     (clause,) = one["allOf"]
     names = clause["then"]["properties"]["inputs"]["properties"]
-    assert set(names) == {"prompt", "uploadedUrls", "aspectRatio", "resolution"}
+    wire = {"prompt", "uploadedUrls", "aspectRatio", "resolution"}
+    assert set(names) == wire | {"image_urls", "aspect_ratio"}
     refused = command(capsys, "schema", "nano")
     assert refused.code == 2
     assert "no description of 'nano'" in refused.err
@@ -121,6 +129,28 @@ def test_a_line_that_the_chosen_generation_does_not_take_is_named(
         2,
         "kinovi: --api-generation is seed or 2026-09, not '2027'\n",
     )
+
+
+def test_every_wrong_value_of_a_file_is_named_with_its_line_model_field_and_what_is_allowed(
+    read: ReadFile,
+) -> None:
+    # Of models that one generation knows: another may take what is wrong in the first.
+    wrong = [each for each in WRONG if each[0].model.generations == (each[0].generation,)]
+    bodies = [
+        {**case.body, "inputs": {**case.body["inputs"], name: value}} for case, name, value in wrong
+    ]
+    file = read("".join(json.dumps(body) + "\n" for body in bodies).encode())
+    told: dict[int, list[str]] = {}
+    for problem in file.problems:
+        told.setdefault(problem.line, []).append(problem.show("b.jsonl"))
+    missed = []
+    for number, (case, name, value) in enumerate(wrong, start=1):
+        found = [each for each in told.get(number, ()) if f": inputs.{name}" in each]
+        of_model = found and all(each.endswith(f"; model {case.model.id}") for each in found)
+        if not of_model:
+            missed.append((case.model.id, name, value, told.get(number)))
+    assert len(wrong) > 400
+    assert not [each for each in missed if each[1] != "mode"]
 
 
 def test_a_table_types_the_fields_of_every_model(read: ReadFile) -> None:

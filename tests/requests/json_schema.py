@@ -25,8 +25,10 @@ def is_type(value: object, name: str) -> bool:
     return isinstance(value, TYPES[name])
 
 
-def valid(value: Any, schema: dict[str, Any]) -> bool:  # noqa: PLR0911, PLR0912, C901 - one for each keyword
+def valid(value: Any, schema: Any) -> bool:  # noqa: PLR0911, PLR0912, C901 - one for each keyword
     """Whether a value is valid by a schema."""
+    if isinstance(schema, bool):
+        return schema
     for keyword, said in schema.items():
         match keyword:
             case "type":
@@ -85,6 +87,11 @@ def valid(value: Any, schema: dict[str, Any]) -> bool:  # noqa: PLR0911, PLR0912
                     return False
             case "if":
                 if valid(value, said) and not valid(value, schema.get("then", {})):
+                    return False
+            case "dependentSchemas":
+                if isinstance(value, dict) and not all(
+                    valid(value, each) for name, each in said.items() if name in value
+                ):
                     return False
             case "then":
                 pass

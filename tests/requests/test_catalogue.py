@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,7 +18,8 @@ from kinovi_async._requests import (
     credit_usd,
     describe,
 )
-from kinovi_async._requests._prices import Metered, PerImage, PerRun, PerSecond
+from kinovi_async._requests._kinds import Kind
+from kinovi_async._requests._prices import Billed, Metered, PerImage, PerRun, PerSecond
 
 Json: TypeAlias = dict[str, Any]
 
@@ -133,6 +134,11 @@ def test_defaults(model: ModelDescription, generation: ApiGeneration) -> None:
             assert field.default == fact["default"], field.wire_name
 
 
+def listed(rate: Decimal) -> Decimal:
+    """A rate or an amount as the pages list it: to a hundredth of a credit."""
+    return rate.quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
 @every
 def test_prices(model: ModelDescription, generation: ApiGeneration) -> None:
     price, said = model.terms[generation].price, price_of(model, generation)
@@ -141,7 +147,7 @@ def test_prices(model: ModelDescription, generation: ApiGeneration) -> None:
         case PerSecond():
             single = {"": said["rates_per_second"].get("*")}
             rates = single if not price.default else said["rates_per_second"]
-            assert dict(price.rates) == rates
+            assert {name: listed(rate) for name, rate in price.rates.items()} == rates
             assert price.default == said["default_tier"].strip("*")
             referenced = said.get("rates_per_second_with_reference_video")
             assert (None if price.with_video is None else dict(price.with_video)) == referenced
@@ -163,6 +169,56 @@ def test_prices(model: ModelDescription, generation: ApiGeneration) -> None:
             assert price.sample == said["sample_final_credits"]
         case _:
             pytest.fail(f"no test knows the price of {model.id}")
+
+
+@pytest.mark.parametrize("take", ["text", "image", "ref"])
+def test_five_seconds_of_wan_cost_what_its_page_says_and_not_five_rounded_rates(take: str) -> None:
+    price = MODELS[f"wan3.0-{take}-to-video"].price
+    assert price.credits({"duration": 5, "output_resolution": "720p"}) == Decimal("142.57")
+
+
+BILLED = {
+    "duration": Billed.DURATION,
+    "min(sum of source video seconds, 30) rounded to whole seconds + duration": (
+        Billed.WITH_REFERENCE
+    ),
+    "min(sum of reference video seconds, 30) rounded to whole seconds + duration": (
+        Billed.WITH_REFERENCE
+    ),
+    "2 x source video seconds (source capped at 30)": Billed.TWICE_SOURCE,
+}
+RESERVED = {"billed seconds x rate": 7, "duration x rate": 7, "15 s x rate (flat estimate)": 15}
+
+
+@every
+def test_the_seconds_that_are_billed_and_reserved(
+    model: ModelDescription, generation: ApiGeneration
+) -> None:
+    price, said = model.terms[generation].price, price_of(model, generation)
+    if not isinstance(price, PerSecond):
+        assert "billed_seconds" not in said
+        return
+    referenced = said.get("billed_seconds_with_reference_video") or said["billed_seconds"]
+    assert price.billed == BILLED[str(referenced)]
+    assert BILLED[said["billed_seconds"]] in {price.billed, Billed.DURATION}
+    values = {"duration": 7, "video_urls": ("x",), "output_resolution": price.default}
+    rate = (price.with_video or price.rates)[price.default]
+    assert price.reserved(values) == listed(RESERVED[said["reserved_at_submit"]] * rate)
+    longest = {Billed.DURATION: 7, Billed.WITH_REFERENCE: 37, Billed.TWICE_SOURCE: 60}
+    assert price.credits(values) == listed(longest[price.billed] * rate)
+
+
+@every
+def test_formats_of_files(model: ModelDescription, generation: ApiGeneration) -> None:
+    said = inputs_of(model, generation)
+    for field in model.fields_in(generation):
+        found = [name for names in field.formats.values() for name in names]
+        assert bool(found) == ("address" in field.type), field.wire_name
+        if "formats" in said[field.wire_name]:
+            assert found == said[field.wire_name]["formats"], field.wire_name
+    if "urls" in said:  # the pages of the seeds: "videos (MP4)"
+        (urls,) = (each for each in model.fields_in(generation) if each.wire_name == "urls")
+        assert urls.formats[Kind.VIDEO] == ("mp4",)
 
 
 @every

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from kinovi_async import (
     parse_request,
 )
 from kinovi_async._requests import body_hash, restore_request
+from kinovi_async._sniffing import sniff
 from tests.media_files import HTML, MP4, WAV, png, write
 
 
@@ -77,6 +80,29 @@ def test_a_directory_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.png", Path("\0")):
         with pytest.raises(ValidationError, match="an image file"):
             NanoBanana2(prompt="p", image_urls=[path])
+
+
+def test_a_pipe_and_links_in_a_circle_are_refused_at_once(tmp_path: Path) -> None:
+    circle, pipe = tmp_path / "circle.png", tmp_path / "pipe.png"
+    circle.symlink_to(circle)
+    with pytest.raises(ValidationError, match=r"links in a circle|[Tt]oo many"):
+        NanoBanana2(prompt="p", image_urls=[circle])
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(pipe)
+        with pytest.raises(ValidationError, match="not a regular file"):
+            NanoBanana2(prompt="p", image_urls=[pipe])
+
+
+class Stream:
+    """As little as a file can be."""
+
+    def read(self) -> bytes:
+        return png(3)
+
+
+def test_a_stream_that_knows_nothing_but_reading_is_taken() -> None:
+    (file,) = NanoBanana2(prompt="p", image_urls=[Stream()]).files
+    assert file.content == png(3)
 
 
 def test_open_files_are_taken_by_name_or_kept_in_memory(cat: Path) -> None:
@@ -182,3 +208,50 @@ def test_an_upload_is_its_address_with_its_kind() -> None:
     assert (inputs["imageUrls"], inputs["videoUrls"]) == ([image.url], [video.url])
     with pytest.raises(ValidationError):
         NanoBanana2(prompt="p", image_urls=[video])
+
+
+WEBM = b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81\x04B\xf3\x81\x08B\x82\x84webm"
+MOV = b"\x00\x00\x00\x14ftypqt  " + bytes(20)
+FLAC = b"fLaC" + bytes(40)
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "content", "allowed"),
+    [
+        ("wan3.0-ref-to-video", "videoUrls", WEBM, "a video file (MP4 or MOV)"),
+        ("wan3.0-prime-ref-to-video", "videoUrls", WEBM, "a video file (MP4 or MOV)"),
+        ("wan3.0-ref-to-video", "audioUrls", FLAC, "an audio file (MP3, WAV, M4A or OGG)"),
+        ("seedance2-5-edit", "videoUrls", WAV, "a video file (MP4, MOV or WebM)"),
+    ],
+)
+def test_a_model_takes_files_of_its_own_formats(
+    tmp_path: Path, model: str, field: str, content: bytes, allowed: str
+) -> None:
+    path = write(tmp_path / "media", content)
+    media_type = str(sniff(content))
+    upload = Upload("https://x.test/1", datetime(2026, 1, 1, tzinfo=UTC), 1, media_type)
+    for value in (path, upload):
+        with pytest.raises(InvalidRequestError, match=re.escape(f"request for {model}")) as info:
+            parse_request({"model": model, "inputs": {"prompt": "p", field: [value]}})
+        (problem,) = info.value.problems
+        assert (problem.field, problem.allowed) == (f"inputs.{field}[0]", allowed)
+        assert media_type in problem.given
+
+
+def test_a_video_that_only_the_later_api_reads_is_refused_by_the_seeds(
+    tmp_path: Path, cat: Path
+) -> None:
+    for content in (MOV, WEBM):
+        clip = write(tmp_path / "clip", content)
+        request = OmniReference(prompt="p", urls=[cat, clip])
+        uploaded = {file.sha256: f"https://x.test/{file.upload_name}" for file in request.files}
+        assert request.to_wire(api_generation="2026-09", uploaded=uploaded)
+        with pytest.raises(InvalidRequestError, match="request for seedance-20") as info:
+            request.to_wire(uploaded=uploaded)
+        (problem,) = info.value.problems
+        assert problem.field == "inputs.urls[1]"
+        assert problem.allowed == (
+            "an image file (JPEG, PNG or WebP) or a video file (MP4) (API generation seed)"
+        )
+        assert restore_request(request.to_stored()).to_stored() == request.to_stored()
+    assert OmniReference(prompt="p", urls=[write(tmp_path / "clip", MP4)]).cost() == 200

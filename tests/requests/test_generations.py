@@ -449,6 +449,11 @@ def test_fractional_prices_are_exact() -> None:
     wan = Wan3TextToVideo(prompt="x", duration=3, output_resolution="480p")
     assert str(wan.cost()) == "42.78"
     assert GptImage25(prompt="x").cost() is None
+    longer = Wan3TextToVideo(prompt="x", duration=5, output_resolution="720p")
+    assert str(longer.cost()) == "142.57"
+    assert str(Seedance25(prompt="x", output_resolution="1080p").cost()) == "717"
+    shorter = Wan3TextToVideo(prompt="x", duration=2, output_resolution="720p")
+    assert str(shorter.cost()) == "57.03"  # to a hundredth, as the pages print amounts
 
 
 def test_citations_of_wan_references_are_checked() -> None:

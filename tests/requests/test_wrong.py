@@ -118,6 +118,11 @@ SLIPS: list[tuple[str, dict[str, Any], str]] = [
     ("midjourney-v7", {"autoFix": True}, "not in API generation seed"),
     ("midjourney-v7", {"aspectRatio": "3:2"}, "1:1, 16:9, 9:16, 3:4, 4:3 or 21:9"),
     ("midjourney-v8", {"imageUrls": [IMAGE]}, "sourceImageUrl takes one address"),
+    ("seedance-20", {"ratio": "16:9"}, "did you mean aspectRatio?"),
+    ("seedance-20", {"audio": True}, "did you mean generate_audio or audioUrls?"),
+    ("seedance-20", {"images": [IMAGE]}, "did you mean imageUrls?"),
+    ("seedance-20", {"negativePrompt": "x"}, "the fields here are duration, upscaleResolution, p"),
+    ("nanobanana2", {"size": "1k"}, "imageUrls, negativePrompt, aspectRatio, resolution, seed and"),
 ]
 
 

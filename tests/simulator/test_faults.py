@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinovi_async import ConfigurationError
+from kinovi_async._requests import FailureGroup, advice
 from kinovi_async.simulator import (
     Answer,
     Fault,
@@ -20,7 +21,10 @@ from kinovi_async.simulator import (
     TaskRule,
     parse_faults,
 )
+from kinovi_async.simulator._checks import Order, check_body
+from kinovi_async.simulator._fates import failures
 from kinovi_async.simulator._faults import POLL_FAULTS, SUBMIT_FAULTS
+from tests.requests.bodies import CASES, Case
 from tests.simulator.calls import Clock, banana, caller, seedance
 
 
@@ -169,7 +173,7 @@ async def test_a_struck_poll_does_not_show_the_end_and_changes_nothing(
     assert simulator.books.accepted[0].seen_at == 1100
 
 
-async def test_tasks_fail_by_rate_with_documented_codes(clock: Clock) -> None:
+async def test_tasks_fail_by_rate(clock: Clock) -> None:
     simulator = Simulator(clock=clock, limit=100, faults=Faults(fail=0.5))
     async with caller(simulator) as client:
         bodies = [banana(f"{n}") for n in range(20)] + [seedance(f"{n}") for n in range(20)]
@@ -178,8 +182,25 @@ async def test_tasks_fail_by_rate_with_documented_codes(clock: Clock) -> None:
         records = [await client.record(task_id) for task_id in ids]
     failed = [record["error"] for record in records if record["status"] == "fail"]
     assert 10 <= len(failed) <= 30
-    assert {error["code"] for error in failed} == {"2038", "500"}
     assert simulator.books.faults == {"fail": len(failed)}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_task_fails_as_the_page_of_its_model_says(case: Case) -> None:
+    order = check_body(case.body, generation=case.generation)
+    assert isinstance(order, Order)
+    told = {(each.code, advice(each.code, each.message)) for each in failures(order)}
+    known = {
+        (each.code, each.advice)
+        for each in case.model.failures
+        if order.referring or each.group not in OF_REFERENCES
+    }
+    assert order.referring == any("rl" in name for name in case.body["inputs"])
+    assert told == (known or {(code, advice(code, "temporarily unavailable")) for code in ANY})
+
+
+OF_REFERENCES = {FailureGroup.MEDIA, FailureGroup.REFERENCE, FailureGroup.LIMITS}
+ANY = ("2038", "500")
 
 
 async def test_the_nth_call_gets_the_scripted_answer() -> None:
