@@ -37,7 +37,8 @@ class Event:
     at: float
     echo: bool = False
     """Whether this is also told where the job is driven: in another process on the same
-    ledger, or under another handle of the same key."""
+    ledger, or under another handle of the same key; or was told when it happened, of a job
+    that had ended before it was entered again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

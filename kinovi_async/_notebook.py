@@ -1,22 +1,28 @@
 """How records and outcomes look in a notebook: what they say, and their pictures.
 
-Everything is escaped, addresses other than http(s) are never linked or loaded, and a
-cell stays small whatever a server sends. The page that shows it fetches the pictures from
-the result host, as long as they are there. No script, no style sheet, no template engine.
+A file that `client.download` saved in this process is shown from the disk: small pictures
+stand in the cell itself, so that the notebook keeps them when the server does not any more;
+larger files are pointed to where the notebook may reach them. Everything else the page
+fetches from the result host, as long as it is there. Everything is escaped, addresses other
+than http(s) are never linked or loaded, and a cell stays small whatever a server sends. No
+script, no style sheet, no template engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from base64 import b64encode
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
     from ._outcomes import Outcome
     from ._records import Output, TaskRecord
 
-__all__ = ["outcome_html", "record_html"]
+__all__ = ["outcome_html", "record_html", "saved"]
 
 MOST_PICTURES = 8
 """A set of four fits twice; a notebook of a hundred outcomes must still open."""
@@ -24,13 +30,40 @@ LONGEST_TEXT = 600
 """Characters of a prompt or an error."""
 LONGEST_URL = 4_000
 """Characters; browsers and notebooks cut or refuse much longer ones."""
+LARGEST_PICTURE = 500_000
+"""Bytes of a file that stands in the cell: a picture of a megapixel or two as JPEG or WebP."""
+LARGEST_CELL = 1_500_000
+"""Bytes of all of them together; Jupyter holds back what comes faster than 1 MB a second."""
+MOST_SAVED = 2_000
+"""Tasks whose files are remembered, the last ones."""
 
+# By name as `client.download` chose it, which looks at the content; never SVG or HTML.
+_EMBEDDED = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".avif": "image/avif",
+}
 _VIDEO = (".mp4", ".m4v", ".mov", ".webm")
 _AUDIO = (".mp3", ".wav", ".ogg", ".m4a")
 _FRAME = "font:13px/1.5 system-ui,sans-serif;max-width:960px"
 _ROW = "display:flex;flex-wrap:wrap;gap:8px;margin:8px 0"
 _MEDIA = "max-height:220px;max-width:100%;object-fit:contain;border-radius:4px"
 _MUTED = "opacity:.7"
+
+_files: OrderedDict[str, tuple[Path, ...]] = OrderedDict()
+
+
+def saved(task_id: str, paths: Sequence[Path]) -> None:
+    """Remembers where a task's files are, in its outputs' order."""
+    if not task_id:
+        return
+    _files[task_id] = tuple(path.absolute() for path in paths)
+    _files.move_to_end(task_id)
+    while len(_files) > MOST_SAVED:
+        _files.popitem(last=False)
 
 
 def record_html(record: TaskRecord) -> str:
@@ -91,7 +124,17 @@ def _text(text: str | None) -> str:
 def _pictures(record: TaskRecord) -> str:
     if not record.outputs:
         return ""
-    shown = "".join(map(_picture, record.outputs[:MOST_PICTURES]))
+    files = _files.get(record.task_id, ())
+    room = LARGEST_CELL
+    pieces = []
+    for place, output in enumerate(record.outputs[:MOST_PICTURES]):
+        source = _local(files[place], room) if place < len(files) else None
+        if source is None:
+            pieces.append(_remote(output, place))
+            continue
+        room -= len(source) if source.startswith("data:") else 0
+        pieces.append(_picture(source, _kind_of(files[place].name), output, place))
+    shown = "".join(pieces)
     more = len(record.outputs) - MOST_PICTURES
     rest = f'<span style="{_MUTED}">and {more:,} more</span>' if more > 0 else ""
     expires = record.media_expires_at
@@ -101,18 +144,37 @@ def _pictures(record: TaskRecord) -> str:
     return f'<div style="{_ROW}">{shown}{rest}</div>{until}'
 
 
-def _picture(output: Output) -> str:
+def _local(path: Path, room: int) -> str | None:
+    """A saved file as an address: its content, or its place beside the notebook."""
+    try:
+        size = path.stat().st_size if path.is_file() else 0
+        mime = _EMBEDDED.get(path.suffix.lower())
+        if size and mime is not None and size <= LARGEST_PICTURE and size * 4 // 3 < room:
+            return f"data:{mime};base64,{b64encode(path.read_bytes()).decode()}"
+        # Notebooks resolve addresses without a scheme against their own folder.
+        return quote(path.relative_to(Path.cwd()).as_posix()) if size else None
+    except (OSError, ValueError):  # gone, or not below the notebook
+        return None
+
+
+def _remote(output: Output, place: int) -> str:
     if not _is_web(output.url):
         return f"<code>{_escaped(output.url, 120)}</code>"
-    url = escape(output.url)
-    kind = _kind(output)
+    told = (output.media_type or "").partition("/")[0].lower()
+    known = told in {"video", "audio", "image"}
+    kind = told if known else _kind_of(urlsplit(output.url).path)
+    return _picture(output.url, kind, output, place)
+
+
+def _picture(source: str, kind: str, output: Output, place: int) -> str:
+    url = escape(source)
     if kind == "video":
         return f'<video src="{url}" controls muted preload="metadata" style="{_MEDIA}"></video>'
     if kind == "audio":
         return f'<audio src="{url}" controls preload="none"></audio>'
     size = "".join(_size(output))
     return (
-        f'<img src="{url}" alt="" loading="lazy" referrerpolicy="no-referrer"'
+        f'<img src="{url}" alt="output {place + 1}" loading="lazy" referrerpolicy="no-referrer"'
         f'{size} style="{_MEDIA};width:auto;height:auto">'
     )
 
@@ -122,12 +184,9 @@ def _size(output: Output) -> Iterator[str]:
         yield f' width="{output.width}" height="{output.height}"'
 
 
-def _kind(output: Output) -> str:
-    told = (output.media_type or "").partition("/")[0].lower()
-    if told in {"video", "audio", "image"}:
-        return told
-    path = urlsplit(output.url).path.lower()
-    return "video" if path.endswith(_VIDEO) else "audio" if path.endswith(_AUDIO) else "image"
+def _kind_of(name: str) -> str:
+    lower = name.lower()
+    return "video" if lower.endswith(_VIDEO) else "audio" if lower.endswith(_AUDIO) else "image"
 
 
 def _is_web(url: str) -> bool:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
+from base64 import b64encode
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from kinovi_async import NanoBanana2, Outcome, OutcomeStatus, Output, TaskRecord, TaskStatus
+from kinovi_async import (
+    NanoBanana2,
+    Outcome,
+    OutcomeStatus,
+    Output,
+    TaskRecord,
+    TaskStatus,
+)
 from kinovi_async._errors import KinoviError
+from kinovi_async._notebook import LARGEST_CELL, LARGEST_PICTURE, MOST_SAVED, saved
 from kinovi_async._records import TaskError
+from kinovi_async.testing import InstantSimulator
 
 from .environment import plain_environment
 
@@ -102,6 +115,82 @@ def test_an_outcome_without_anything_is_shown_too() -> None:
 )
 def test_files_are_kept_for_fourteen_days(more: dict[str, object], since: datetime) -> None:
     assert record("https://c/a.png", **more).media_expires_at == since + timedelta(days=14)
+
+
+# -- files on the disk -----------------------------------------------------------------
+
+SMALL, LARGE = b"\x89PNG small", b"x" * (LARGEST_PICTURE + 1)
+
+
+def sources(shown: str) -> list[str]:
+    return re.findall(r' src="([^"]*)"', shown)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Path]:
+    """The notebook's folder."""
+    with contextlib.chdir(tmp_path):
+        yield tmp_path
+
+
+def put(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_small_picture_that_was_downloaded_stands_in_the_cell(here: Path) -> None:
+    made = record("https://c/a.png", "https://c/b.png", task_id="task_small")
+    saved("task_small", [put(here / "a.png", SMALL)])
+    data = f"data:image/png;base64,{b64encode(SMALL).decode()}"
+    assert sources(made._repr_html_()) == [data, "https://c/b.png"]
+    outcome = Outcome("k", OutcomeStatus.SUCCEEDED, None, record=made)
+    assert sources(outcome._repr_html_())[0] == data
+
+
+def test_larger_files_and_films_are_pointed_to(here: Path) -> None:
+    urls = ("https://c/a", "https://c/b", "javascript:alert(1)")
+    made = record(*urls, task_id="task_large")
+    names = ('pictures/a "b"<#1>.png', "pictures/film.mp4", "pictures/page.html")
+    saved("task_large", [put(here / name, LARGE) for name in names])
+    shown = made._repr_html_()
+    assert sources(shown) == [
+        "pictures/a%20%22b%22%3C%231%3E.png", "pictures/film.mp4", "pictures/page.html",
+    ]  # fmt: skip
+    assert "<video" in shown
+
+
+def test_what_is_gone_or_elsewhere_is_fetched_from_the_server(here: Path) -> None:
+    made = record("https://c/a.png", "https://c/b.png", "https://c/c.png", task_id="task_gone")
+    put(here / "notebooks" / "n.ipynb", b"{}")
+    saved("task_gone", [here / "gone.png", put(here / "far.png", LARGE), here])
+    with contextlib.chdir(here / "notebooks"):
+        assert sources(made._repr_html_()) == list(made.urls)
+
+
+def test_a_cell_of_pictures_stays_below_its_bound(here: Path) -> None:
+    paths = [put(here / f"{n}.png", b"x" * LARGEST_PICTURE) for n in range(8)]
+    saved("task_many", paths)
+    made = record(*(f"https://c/{n}.png" for n in range(8)), task_id="task_many")
+    shown = made._repr_html_()
+    assert len(shown) < LARGEST_CELL + 8_000
+    assert [source[:5] for source in sources(shown)] == ["data:"] * 2 + [
+        f"{n}.png" for n in range(2, 8)
+    ]
+
+
+def test_only_the_last_tasks_are_remembered(here: Path) -> None:
+    for number in range(MOST_SAVED + 1):
+        saved(f"task_{number}", [put(here / "a.png", SMALL)] if not number else [])
+    assert sources(record("https://c/a.png", task_id="task_0")._repr_html_()) == ["https://c/a.png"]
+
+
+async def test_a_download_shows_its_files_from_then_on(tmp_path: Path) -> None:
+    async with InstantSimulator().client() as client:
+        made = await client.generate(NanoBanana2(prompt="a red cat"))
+        (path,) = await client.download(made, tmp_path)
+    data = b64encode(path.read_bytes()).decode()
+    assert sources(made._repr_html_()) == [f"data:image/png;base64,{data}"]
 
 
 def test_what_has_no_files_or_times_does_not_expire() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
 
 from .._outcomes import OutcomeStatus
@@ -18,6 +17,8 @@ from ._snapshot import NOT_WELL, Snapshot
 
 __all__ = ["Bar", "Line", "Part", "Tone", "content", "fitted", "one_line", "remaining_text"]
 
+A_FEW = 8
+"""Seconds below which nobody counts."""
 ABOUT = 1.25
 """A high end that is no more than this times the low one is told as one figure."""
 _NEARLY_ALL = 0.995
@@ -151,7 +152,7 @@ def _money(shot: Snapshot) -> Line:
     of = "" if shot.budget is None else f" of {number(shot.budget)}"
     parts = [
         Part(f"{number(shot.spent)}{of} spent"),
-        Part(dollars(shot.spent), rank=_USEFUL),
+        Part(dollars(shot.spent, shot.usd), rank=_USEFUL),
     ]
     if shot.reserved:
         parts.append(Part(f"{number(shot.reserved)} reserved", rank=_NEEDED))
@@ -201,6 +202,8 @@ def remaining_text(shot: Snapshot) -> str:
 
 
 def _span(left: Remaining) -> str:
+    if left.high < A_FEW:
+        return "a few seconds"
     high = roughly(left.high)
     if left.low is None:
         return f"at most {high}"
@@ -225,16 +228,16 @@ def one_line(shot: Snapshot) -> str:
     parts += [f"{shot.ended[status]:,} {status}" for status in NOT_WELL if shot.ended.get(status)]
     if shot.to_fetch:
         parts.append(f"fetching files of {counted(shot.to_fetch, 'job')}")
-    parts += [_money_text(shot.spent, shot.budget), duration(shot.elapsed), remaining_text(shot)]
+    parts += [_money_text(shot), duration(shot.elapsed), remaining_text(shot)]
     notice = shot.notice
     if notice is not None:
         parts.append(f"{notice[0]}: {visible(notice[1])}")
     return ", ".join(filter(None, parts))
 
 
-def _money_text(spent: Decimal, budget: Decimal | None) -> str:
-    of = "" if budget is None else f" of {number(budget)}"
-    return f"{number(spent)}{of} credits ({dollars(spent)})"
+def _money_text(shot: Snapshot) -> str:
+    of = "" if shot.budget is None else f" of {number(shot.budget)}"
+    return f"{number(shot.spent)}{of} credits ({dollars(shot.spent, shot.usd)})"
 
 
 def parts_that_fit(parts: Sequence[Part], width: int) -> Iterator[Part]:

@@ -130,5 +130,8 @@ def _bar(bar: Bar) -> str:
 def _part(text: str, tone: Tone) -> str:
     shown = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
     shown = escape(shown.encode("utf-8", "replace").decode())
-    style = f"color:{_COLOURS[tone]}" if tone in _COLOURS else _STYLES.get(tone)
+    if tone in _COLOURS:
+        # No colour of a text can be read on the grounds of light and dark notebooks alike.
+        return f'<span style="color:{_COLOURS[tone]}" aria-hidden="true">●</span> {shown}'
+    style = _STYLES.get(tone)
     return shown if style is None else f'<span style="{style}">{shown}</span>'

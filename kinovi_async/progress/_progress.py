@@ -73,8 +73,8 @@ class Progress:
 
     Args:
         total: Jobs that will come, for a source of which not all are queued at once. None
-            counts those that have come. Jobs that a ledger knows to have ended, and
-            requests that our own check refuses, never come as events.
+            counts those that have come. Jobs that a ledger knows to have ended count as
+            done; requests that our own check refuses never come as events.
         budget: Credits that may be spent, as told to the batch or the scheduler.
         style: None chooses: `notebook` in a notebook, `terminal` where standard error is
             one and rich is installed, else `lines`.

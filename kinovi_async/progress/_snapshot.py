@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from .._outcomes import OutcomeStatus
+from .._text import USD_PER_CREDIT
 from ._remaining import Remaining
 
 __all__ = ["NOT_WELL", "Snapshot", "snapshot_facts"]
@@ -44,6 +45,8 @@ class Snapshot:
     reserved: Decimal = Decimal(0)
     """Credits that running and unclear jobs may cost on top."""
     budget: Decimal | None = None
+    usd: Decimal = USD_PER_CREDIT
+    """Dollars for one credit, about."""
     elapsed: float = 0.0
     """Seconds of this run."""
     per_minute: float | None = None

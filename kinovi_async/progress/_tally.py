@@ -27,7 +27,7 @@ from .._events import (
 )
 from .._outcomes import Outcome, OutcomeStatus
 from .._records import TaskStatus
-from .._text import number, shortened
+from .._text import USD_PER_CREDIT, number, shortened
 from ._learned import Learned, before_of
 from ._remaining import Remaining, Work, remaining
 from ._snapshot import Snapshot
@@ -63,7 +63,7 @@ class _Open:
     cost: Decimal | None
     stage: _Stage = _Stage.WAITING
     since: float = 0.0
-    """When it was accepted, or first seen running."""
+    """When it was submitted, or first seen running: a slot is taken from there on."""
     whole: bool = False
     """Whether its task was seen from the start."""
 
@@ -121,8 +121,12 @@ class Tally:
         self._paused: str | None = None
         self._limit: int | None = None
         self._most_running = 0
+        self._busy_since: float | None = None
+        self._busy_seconds = 0.0
+        self._passed_at = 0.0
         self._spent = Decimal(0)
         self._unclear = Decimal(0)
+        self._usd = USD_PER_CREDIT
         self._estimate: Remaining | None = None
         self._estimate_at = float("-inf")
 
@@ -135,7 +139,10 @@ class Tally:
 
     def follow(self, scheduler: JobScheduler) -> None:
         """Takes limit, credits and what is known of durations from a scheduler."""
+        from .._requests import credit_usd
+
         self._scheduler = scheduler
+        self._usd = credit_usd(scheduler._generation)  # noqa: SLF001 - one package
         self._learned.know_before(before_of(scheduler))
 
     def expect(self, key: str, model: str, cost: Decimal | None) -> None:
@@ -168,6 +175,9 @@ class Tally:
                 self._move(key, _Stage.RUNNING, whole=True)
             case JobPolled(key=key, status=TaskStatus.WAITING | TaskStatus.GENERATING):
                 self._move(key, _Stage.RUNNING)
+            case JobEnded(outcome=outcome, echo=True) if outcome.key not in self._open:
+                self.ended_before(outcome.status)
+                self._spent += outcome.credits or 0
             case JobEnded(outcome=outcome):
                 self.note_end(outcome)
             case SchedulerPaused(reason=reason):
@@ -180,6 +190,7 @@ class Tally:
     def note_end(self, outcome: Outcome) -> None:
         """A job ended; one that did not end well is among the failures."""
         now = self._clock()
+        self._pass(now)
         job = self._open.pop(outcome.key, None)
         if job is not None:
             self._count(job, -1)
@@ -201,10 +212,12 @@ class Tally:
             self._count(job, 1)
         if job.stage is stage:
             return
+        now = self._clock()
+        self._pass(now)
         self._count(job, -1)
-        job.stage = stage
-        if stage is _Stage.RUNNING:
-            job.since, job.whole = self._clock(), whole
+        if stage is not _Stage.WAITING and job.stage is not _Stage.SUBMITTING:
+            job.since = now
+        job.stage, job.whole = stage, whole
         self._count(job, 1)
         self._most_running = max(self._most_running, self._busy)
 
@@ -226,6 +239,19 @@ class Tally:
                 of_model.running += step
                 of_model.since += step * job.since
 
+    def _pass(self, now: float) -> None:
+        """Counts the time in which so many jobs were in slots."""
+        if self._busy_since is None:
+            self._busy_since = now if self._busy else None
+        else:
+            self._busy_seconds += self._busy * (now - self._passed_at)
+        self._passed_at = now
+
+    def _use(self, now: float) -> float | None:
+        """Share of the most slots ever in use that was in use so far, on average."""
+        room = 0.0 if self._busy_since is None else self._most_running * (now - self._busy_since)
+        return self._busy_seconds / room if room > 0 else None
+
     @property
     def _busy(self) -> int:
         return self._counts[_Stage.SUBMITTING] + self._counts[_Stage.RUNNING]
@@ -235,6 +261,7 @@ class Tally:
     def snapshot(self, *, fetching_files: int = 0, fetched_bytes: int = 0) -> Snapshot:
         """The run as it stands; costs the same however many jobs there are."""
         now = self._clock()
+        self._pass(now)
         told = self._statistics()
         waiting, submitting, running = self._counts
         limit, spent, slot_use = self._limit, self._spent, None
@@ -259,7 +286,8 @@ class Tally:
                 self._works(now, coming),
                 limit=limit,
                 most_running=self._most_running,
-                slot_use=slot_use,
+                # While the limit is unknown, what was in use tells how fast it goes.
+                slot_use=self._use(now) if limit is None else slot_use,
                 room=room,
                 paused=any((paused, self.stopping, self.held)),
             )
@@ -274,9 +302,10 @@ class Tally:
             spent=spent,
             reserved=reserved,
             budget=self.budget,
+            usd=self._usd,
             elapsed=now - self._started,
             per_minute=self._rate(now),
-            remaining=self._estimate,
+            remaining=self._estimate if seen + coming > ended else None,
             files=self.files,
             fetched_bytes=fetched_bytes,
             fetching_files=fetching_files,

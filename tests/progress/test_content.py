@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -28,7 +29,8 @@ from .test_tally import Clock
         (3300.0, 5000.0, "55 min to 1 h 20 min left"),
         (2.0, 55.0, "at most 1 min left"),
         (None, 125.0, "at most 2 min left"),
-        (6.0, 7.0, "about 10 s left"),
+        (6.0, 7.0, "a few seconds left"),
+        (6.0, 9.0, "about 10 s left"),
         (400_000.0, 900_000.0, "5 to 10 days left"),
     ],
 )
@@ -102,6 +104,13 @@ def test_html_is_escaped_and_has_no_script() -> None:
     assert "\x1b" not in html
     assert "\\x1b]8" in html
     assert len(snapshot_html(shot(failures=("x" * 100_000,)))) < 10_000
+
+
+def test_no_words_are_coloured_that_must_be_read_on_light_and_dark_grounds() -> None:
+    html = snapshot_html(shot(failures=("cat: failed: no",)))
+    coloured = re.findall(r'style="color:#\w+"[^>]*>([^<]*)<', html)
+    assert coloured
+    assert set(coloured) == {"●"}
 
 
 def test_html_shows_an_empty_run_and_lone_surrogates() -> None:

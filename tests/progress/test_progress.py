@@ -54,6 +54,34 @@ async def test_a_batch_is_shown_in_lines(client: AsyncKinovi) -> None:
     assert any(line.startswith("0 of 5 jobs done, 3 running in 3 slots") for line in lines)
 
 
+async def test_a_resumed_batch_counts_what_was_done_before(
+    client: AsyncKinovi, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "jobs.sqlite3"
+    batch = [(f"k{number}", request) for number, request in enumerate(pictures(5))]
+    await client.run_batch(batch[:3], ledger=ledger)
+    stream = io.StringIO()
+    async with Progress(style="lines", stream=stream, interval=0) as progress:
+        await client.run_batch(batch, ledger=ledger, on_event=progress)
+    lines = stream.getvalue().splitlines()
+    assert any(line.startswith("3 of ") for line in lines)
+    assert lines[-1].startswith("5 of 5 jobs done, 75 credits ($0.375)")
+    assert "left" not in lines[-1]
+
+
+async def test_dollars_are_those_of_the_generation(api: Api) -> None:
+    stream = io.StringIO()
+    async with (
+        api.client(api_generation="2026-09") as client,
+        Progress(style="lines", stream=stream, interval=0) as progress,
+        JobScheduler(client, on_event=progress) as scheduler,
+    ):
+        progress.follow(scheduler)
+        await (await scheduler.submit(NanoBanana2(prompt="a cat"))).outcome()
+        await anyio.sleep(2)
+    assert "15 credits ($0.0705)" in stream.getvalue()
+
+
 async def test_a_scheduler_tells_what_only_it_knows(client: AsyncKinovi, tmp_path: Path) -> None:
     ledger = tmp_path / "jobs.sqlite3"
     await client.run_batch([("old", NanoBanana2(prompt="before"))], ledger=ledger)

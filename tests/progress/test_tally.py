@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -209,6 +210,51 @@ def test_time_left_comes_from_the_durations_seen_and_the_limit() -> None:
     assert left is not None
     assert left.low == pytest.approx(180, rel=0.2)
     assert 180 <= left.high < 300
+
+
+def test_while_the_limit_is_unknown_what_was_in_use_tells_how_fast_it_goes() -> None:
+    """Thirty at once for a moment, then four at a time: that is what goes on."""
+    clock = Clock()
+    made = tally(*(queued(f"k{n}", "some-model") for n in range(600)), clock=clock)
+
+    def rounds(first: int, size: int, count: int, seconds: float) -> None:
+        for start in range(first, first + size * count, size):
+            keys = [f"k{n}" for n in range(start, start + size)]
+            for key in keys:
+                made.note(accepted(key)[0])
+            clock.now += seconds / 2
+            for key in keys:
+                made.note(accepted(key)[1])
+            clock.now += seconds / 2
+            for key in keys:
+                made.note(ended(key))
+
+    rounds(0, 30, 1, 1.0)
+    rounds(30, 4, 50, 1.0)
+    left = made.snapshot().remaining
+    assert left is not None
+    assert left.low is None
+    # 370 jobs at four a second, submissions included: no "at most 15 s".
+    assert left.high > 35
+
+
+def test_jobs_that_had_ended_before_are_done_and_make_no_rate() -> None:
+    made = tally(
+        *(replace(ended(f"k{n}"), echo=True) for n in range(5)),
+        replace(ended("bad", OutcomeStatus.FAILED, error=APIConnectionError("x")), echo=True),
+        queued("new"),
+    )
+    shot = made.snapshot()
+    assert (shot.done, shot.total, shot.waiting) == (6, 7, 1)
+    assert shot.spent == 90
+    assert shot.per_minute is None
+    assert shot.failures == ()
+
+
+def test_a_job_that_another_process_ends_is_an_ending_of_this_run() -> None:
+    made = tally(queued("a"), *accepted("a"), replace(ended("a"), echo=True))
+    assert made.snapshot().done == 1
+    assert not made._open
 
 
 def test_an_estimate_is_made_once_a_second() -> None:

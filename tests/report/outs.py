@@ -25,6 +25,10 @@ HOSTILE = (
     "line\u2028separator\u2029 and \x1b]8;;http://example.com\x07link\x00",
     "{{ 7 * 7 }} {% raw %}",
     "javascript:alert(1)",
+    '--></title></textarea></script><svg onload="window.hacked = 4">',
+    "&lt;img src=x onerror=window.hacked=5&gt; &#60;script&#62; &amp;lt;",
+    "data:text/html,<script>window.hacked=6</script>",
+    "${window.hacked = 7} `${window.hacked = 8}` \\u003cscript\\u003e",
     "\ud800 half a character",
     "long " * 2_000,
 )

@@ -77,34 +77,46 @@ def filters(page: Page, **_: Any) -> dict[str, Any]:
     """The counts after each filter and search."""
 
     def found() -> str:
-        page.wait_for_timeout(200)
         return page.locator("#found").inner_text()
+
+    def search(words: str) -> str:
+        before = json.dumps(found())
+        page.fill("#search", words)
+        until(page, f"document.querySelector('#found').innerText !== {before}")
+        return found()
 
     def names() -> list[str]:
         return page.locator("#grid .name").all_inner_texts()
 
     page.evaluate("window.scrollTo(0, document.querySelector('#pictures').offsetTop)")
-    told = {"all": found()}
+    told: dict[str, Any] = {"all": found()}
+    told["spent"] = page.locator(".figures dd").nth(2).inner_text().split()[0]
     page.select_option("#status", "failed")
     told["failed"] = found()
     page.select_option("#status", "")
     page.select_option("#model", label="midjourney-v8 (1)")
-    told["model"], told["model names"] = found(), names()  # type: ignore[assignment]
+    told["model"], told["model names"] = found(), names()
     page.select_option("#model", "")
     page.select_option("#tag", label="client: Acme (2)")
     told["tag"] = found()
     page.select_option("#tag", "")
-    page.fill("#search", "FILM sea")
-    told["search"], told["search names"] = found(), names()  # type: ignore[assignment]
-    page.fill("#search", "nothing is like this")
-    told["nothing"] = found()
+    told["search"], told["search names"] = search("FILM sea"), names()
+    told["nothing"] = search("nothing is like this")
     told["said"] = page.locator("#grid").inner_text()
-    page.fill("#search", "")
+    search("")
     page.locator("[data-show-reason]").first.click()
-    told["reason"], told["reason names"] = found(), names()  # type: ignore[assignment]
+    told["reason"], told["reason names"] = found(), names()
     page.click("#reason-off")
     page.select_option("#order", "cost")
     told["again"], told["dearest"] = found(), names()[0]
+    told["places"] = page.evaluate(
+        "[...document.querySelectorAll('.card')].map(c => [c.ariaPosInSet, c.ariaSetSize])"
+    )
+    page.emulate_media(media="print", color_scheme="dark")
+    told["printed"] = page.evaluate(
+        "[getComputedStyle(document.querySelector('.card')).position,"
+        " getComputedStyle(document.body).backgroundColor]"
+    )
     return told
 
 
@@ -129,13 +141,20 @@ def stars(page: Page, *, folder: str, **_: Any) -> dict[str, Any]:
     page.set_input_files("#picks-file", saved)
     until(page, "document.querySelector('#found').textContent.includes('loaded')")
     loaded = page.locator("#pick-count").inner_text()
+    by_hand = Path(folder) / "by-hand.json"
+    by_hand.write_text(json.dumps(["four", "media/film.mp4", "bad", 7, None, "nothing"]))
+    page.click("#clear-picks")
+    page.set_input_files("#picks-file", by_hand)
+    until(page, "document.querySelector('#found').textContent.includes('loaded')")
+    told = page.locator("#found").inner_text()
+    both = page.locator("#pick-count").inner_text()
     wrong = Path(folder) / "wrong.json"
     wrong.write_text("[7")
     page.set_input_files("#picks-file", wrong)
     until(page, "document.querySelector('#found').textContent.includes('no picks.json')")
     return {
         "name": download.value.suggested_filename, "pressed": pressed, "kept": kept,
-        "cleared": cleared, "loaded": loaded,
+        "cleared": cleared, "loaded": loaded, "by hand": [told, both],
     }  # fmt: skip
 
 
@@ -151,7 +170,7 @@ def hostile(page: Page, **_: Any) -> dict[str, Any]:
         page.keyboard.press("ArrowRight")
     page.keyboard.press("Escape")
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_timeout(200)
+    until(page, "document.querySelectorAll('.card').length > 3")
     return {
         "hacked": page.evaluate("window.hacked ?? null"),
         "scripts": page.evaluate(SEEN.format("script")),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kinovi_async._cli._entry import run_app
 from kinovi_async._ledger import JobState
 
-from .browser import ROOT, missing, play
+from .browser import missing, play
 from .outs import (
     HOSTILE,
     ambiguous,
@@ -44,14 +42,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report that a simulated run wrote."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "b.jsonl").write_text("".join(json.dumps(each) + "\n" for each in BATCH))
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-c", "from kinovi_async._cli import main; main()",
-         "run", str(folder / "b.jsonl"), "-o", str(folder / "out"), "--simulate", "--quiet"],
-        env={**{name: value for name, value in os.environ.items() if "KINOVI" not in name},
-             "PYTHONPATH": path},
-        check=True, timeout=60,
-    )  # fmt: skip
+    batch, out = str(folder / "b.jsonl"), str(folder / "out")
+    assert run_app(["run", batch, "-o", out, "--simulate", "--quiet"]) == 0
     return folder / "out" / "report.html"
 
 
@@ -139,6 +131,13 @@ def test_filters_and_search_find_what_they_should(seen: dict[str, Any]) -> None:
     assert seen["search names"] == ["film"]
     assert seen["reason names"] == ["perhaps"]
     assert seen["dearest"] == "slow"
+    assert seen["spent"] in seen["all"]
+    assert seen["places"] == [[str(place), "8"] for place in range(1, 9)]
+
+
+@pytest.mark.parametrize("seen", ["filters"], indirect=True)
+def test_on_paper_it_is_light_and_cards_flow(seen: dict[str, Any]) -> None:
+    assert seen["printed"] == ["static", "rgb(247, 247, 245)"]
 
 
 @pytest.mark.parametrize("seen", ["stars"], indirect=True)
@@ -154,6 +153,8 @@ def test_stars_become_picks_json_and_come_back(seen: dict[str, Any], run: Path) 
     assert seen["pressed"] == "true"
     assert seen["kept"] == ["film", "four"]
     assert (seen["cleared"], seen["loaded"]) == ("0", "2")
+    # A job by its id, a file; one without files, and what is no pick.
+    assert seen["by hand"] == ["2 picks loaded, 4 not in this report", "5"]
 
 
 @pytest.mark.parametrize("seen", ["hostile"], indirect=True)

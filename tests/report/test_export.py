@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import anyio
 import pytest
 
 from kinovi_async._cli._entry import run_app
-from kinovi_async._cli._export import Copy, copy_file, plan_copies, write_costs
+from kinovi_async._cli._export import Copy, copy_file, costs_table, plan_copies, write_costs
 from kinovi_async._cli._picks import picked, read_picks
 from kinovi_async._errors import ConfigurationError
 from kinovi_async._ledger import Ending, JobRow, JsonObject, NewJob, SQLiteLedger
@@ -286,9 +288,19 @@ def test_what_is_no_picks_json_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def costs_of(tmp_path: Path, *rows: JobRow, copies: tuple[Copy, ...] = ()) -> list[dict[str, str]]:
-    write_costs(tmp_path / "costs.csv", rows, copies)
+    write_costs(tmp_path / "costs.csv", costs_table(rows, copies))
     with (tmp_path / "costs.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def test_dollars_are_those_of_the_generation_in_which_a_job_went_out(tmp_path: Path) -> None:
+    seed, later = row("a", number=1), row("b", number=2)
+    later = replace(later, meta={**later.meta, "options": {"api_generation": "2026-09"}})
+    lines = costs_of(tmp_path, seed, later)
+    assert [(line["credits"], line["dollars"]) for line in lines] == [
+        ("15", "0.075"),
+        ("15", "0.0705"),
+    ]
 
 
 def test_costs_tell_every_job(tmp_path: Path) -> None:
@@ -308,14 +320,53 @@ def test_costs_tell_every_job(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["=HYPERLINK(1)", "+1+A1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "a\r=1"]
-)
+    "text",
+    [
+        "=HYPERLINK(1)", "+1+A1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\u00a0=1",
+        "'=1", "\uff1d1+1", "\uff0b1+1", "\uff0d1+1", "\uff20A1", "a\r=1", "a\n=1", "a\t =1",
+        "a;=1", "a; \uff1d1",
+    ],
+)  # fmt: skip
 def test_no_cell_is_a_formula(tmp_path: Path, text: str) -> None:
+    """Nor does one become a formula where cells are split by semicolons, or at every line end."""
     (cells,) = costs_of(tmp_path, row(text, model=text, tags={text: text}))
-    for name, cell in cells.items():
-        assert not name.startswith(("=", "+", "-", "@", "\t", "\r"))
-        assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert cells["id"].removeprefix("'") == text
+    for cell in (*cells, *cells.values()):
+        assert not re.search(r"(^|[;\t\r\n])\s*[=+@\uff1d\uff0b\uff0d\uff20-]", cell)
+    assert cells["id"].replace("'", "") == text.replace("'", "")
+
+
+def test_costs_of_any_text_can_be_written(tmp_path: Path) -> None:
+    """An id from a batch file may hold half a character."""
+    (cells,) = costs_of(tmp_path, row("caf\u00e9 \U0001f98a \ud800"))
+    assert cells["id"] == "caf\u00e9 \U0001f98a \\ud800"
+
+
+def test_costs_again_are_the_same_file(export: Export, tmp_path: Path) -> None:
+    costs = tmp_path / "costs.csv"
+    assert export("--costs", costs).code == 0
+    before = costs.read_bytes()
+    again = export("--costs", costs)
+    assert again.code == 0, again.err
+    assert costs.read_bytes() == before
+    costs.unlink()
+    costs.symlink_to(tmp_path / "elsewhere")
+    assert export("--costs", costs).code == 2
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@posix_only
+def test_costs_that_cannot_be_written_whole_are_not_there(out: Path, tmp_path: Path) -> None:
+    """A disk without room, as the system itself tells it: a bound on the size of files."""
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+        "from kinovi_async._cli._export import write_costs; from pathlib import Path\n"
+        "write_costs(Path(sys.argv[1]), bytes(50_000))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "to" / "costs.csv")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert ran.returncode == 1
+    assert "File too large" in ran.stderr
+    assert names(tmp_path / "to") == []
 
 
 def test_costs_overwrite_nothing(export: Export, tmp_path: Path) -> None:

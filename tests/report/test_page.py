@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
+from decimal import Decimal
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinovi_async._cli._report._page import SCRIPT_PARTS, as_json, exact_dollars, page, payload
+from kinovi_async._cli._report._page import SCRIPT_PARTS, as_json, page, payload
 from kinovi_async._cli._report._view import report
 from kinovi_async._ledger import JobRow
 
-from .outs import HOSTILE, NOW, failed, row
+from .outs import FAILURES, HOSTILE, NOW, expired, failed, rejected, row
 
 
 def html_of(*rows: JobRow, **more: object) -> str:
@@ -126,12 +128,29 @@ def test_json_in_a_script_element_ends_nothing_and_reads_the_same(value: object)
     assert json.loads(text) == value
 
 
-def test_dollars_lose_nothing() -> None:
-    from decimal import Decimal
+def test_dollars_lose_nothing_and_stand_point_below_point() -> None:
+    amounts = [Decimal(n) for n in (1, 569, 1_000_000)]
+    text = html_of(*(row(f"j{n}", number=n, model=f"m{n}", credits=amount)
+                     for n, amount in enumerate(amounts)))  # fmt: skip
+    cells = [cell.strip() for cell in Seen(text).text["td"]]
+    assert [cell for cell in cells if cell.startswith("$")] == [
+        "$5,000.000", "$2.845", "$0.005", "$5,002.850",
+    ]  # fmt: skip
 
-    amounts = [Decimal(n) for n in (0, 1, 3, 200, 569, 1_000_000)]
-    shown = ["$0.00", "$0.005", "$0.015", "$1.00", "$2.845", "$5,000.00"]
-    assert [exact_dollars(amount) for amount in amounts] == shown
+
+def test_dollars_are_those_of_the_generation_and_the_model() -> None:
+    later = {"options": {"api_generation": "2026-09"}}
+    one = row("a", number=1, credits=Decimal(100))
+    two = row("b", number=2, credits=Decimal(100))
+    # Known to today's API only, whatever the run was told.
+    three = row("c", number=3, credits=Decimal(100), model="seedream-5.0-pro")
+    made = report([one, replace(two, meta={**two.meta, **later}), three], name="out", at=NOW,
+                  exists=lambda _: True)  # fmt: skip
+    assert made.total.dollars == Decimal("0.5") + 2 * Decimal("0.47")
+    shown: Any = payload(made)
+    assert shown["rates"] == [0.005, 0.0047]
+    assert [job.get("cr", 0) for job in shown["jobs"]] == [0, 1, 1]
+    assert "One credit counts as $0.005 or $0.0047, by model." in page(made)
 
 
 def test_a_run_that_goes_on_is_told_with_the_time() -> None:
@@ -154,7 +173,14 @@ def test_failures_and_costs_come_before_the_pictures() -> None:
 def test_costs_and_failures_need_no_script() -> None:
     seen = Seen(html_of(row("a", tags={"client": "Acme"}), failed("b", 2)))
     assert "Acme" in seen.text["bdi"]
-    assert any("platform" in text for text in seen.text["span"])
+    assert any("The prompt was refused" in text for text in seen.text["span"])
+
+
+def test_how_to_run_them_again_is_told_once() -> None:
+    text = html_of(failed("a", 1), failed("b", 2, FAILURES[1]))
+    assert text.count("--rerun failed</code>") == 1
+    assert "--rerun failed,rejected</code>" in html_of(failed("a", 1), rejected("b", 2))
+    assert "--rerun" not in html_of(row("a"), expired("b", 2))
 
 
 def test_the_payload_of_a_job_names_only_what_is_there() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinovi_async._cli._report._readable import unsigned, without_query
 from kinovi_async._cli._report._view import (
     LIGHT,
     TEXT_LIMITS,
@@ -18,10 +19,10 @@ from kinovi_async._cli._report._view import (
     kind_of,
     report,
     text_limit,
-    without_query,
 )
 from kinovi_async._ledger import JobRow, JobState
 from kinovi_async._outcomes import Attempt, AttemptResult, OutcomeStatus
+from kinovi_async._requests import advice
 
 from .outs import FAILURES, NOW, START, ambiguous, expired, failed, rejected, row
 
@@ -142,6 +143,28 @@ def test_no_signature_reaches_the_report() -> None:
     assert "https://x.example/a.png?…" in repr(made)
 
 
+SIGNED = "https://s3.example.com/a.png?X-Amz-Signature=SECRET&X-Amz-Expires=9"
+
+
+def test_no_signature_hides_in_a_text() -> None:
+    error = {"code": "500", "message": f"cannot fetch {SIGNED}, sorry"}
+    made = report_of(
+        row("a", number=1, prompt=f"{SIGNED} as a watercolour", tags={"from": f"see {SIGNED}"},
+            inputs={"note": f"like {SIGNED}", "deep": {"er": [SIGNED]}}),
+        failed("b", 2, error),
+        row("c", number=3, download_error=f"{SIGNED} answered 403"),
+    )  # fmt: skip
+    assert "SECRET" not in repr(made)
+    assert made.items[0].prompt == "https://s3.example.com/a.png?… as a watercolour"
+
+
+@pytest.mark.parametrize(
+    "text", ["a cat", "see https://x.example/a/b.png, and 50% of http://y", "what? yes://", "://?"]
+)
+def test_texts_without_secrets_stay_as_they_are(text: str) -> None:
+    assert unsigned(text) == text
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
@@ -205,21 +228,28 @@ def test_failures_are_grouped_with_what_to_do() -> None:
     told = {group.title: [made.items[job].id for job in group.jobs] for group in made.reasons}
     assert told == {
         "It may or may not have been accepted": ["perhaps"],
-        "The prompt breaks the platform's rules": ["p1", "p2", "p3"],
+        "The prompt was refused": ["p1", "p2", "p3"],
         "Reference … of … is too odd: …": ["odd", "odder"],
         "The service was busy": ["busy"],
-        "The result was blocked by moderation": ["seen"],
+        "The result was blocked": ["seen"],
         "The server refused the request: Invalid inputs for model": ["no"],
         "Still running when we stopped waiting": ["slow"],
         "The job succeeded, but a file could not be fetched": ["lost"],
     }
     assert [len(group.jobs) for group in made.reasons][:3] == [1, 3, 2]
     assert all(group.reason.advice for group in made.reasons)
-    advice = {group.title: group.reason.advice for group in made.reasons}
-    assert "jobs resolve" in advice["It may or may not have been accepted"]
-    assert "--rerun failed" in advice["The service was busy"]
-    assert "--status rejected" in advice["The server refused the request: Invalid inputs for model"]
+    todo = {group.title: group.reason.advice for group in made.reasons}
+    assert "jobs resolve" in todo["It may or may not have been accepted"]
+    assert todo["The service was busy"] == "Run it again: the service was busy"
+    assert todo["The prompt was refused"] == "Change the prompt: it was moderated"
     assert made.items[0].reason == 1
+
+
+@pytest.mark.parametrize("failure", FAILURES[:3])
+def test_what_to_do_is_what_the_package_says_of_the_failure(failure: dict[str, str]) -> None:
+    (group,) = report_of(failed("a", 1, failure)).reasons
+    told = advice(failure["code"], failure["message"])
+    assert group.reason.advice.lower() == told.text.lower()
 
 
 def test_a_reason_that_all_were_told_alike_is_told_word_for_word() -> None:

@@ -18,7 +18,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Protocol
 
 from ..._errors import ConfigurationError
-from .._text import USD_PER_CREDIT, counted, dollars, duration, number
+from .._text import counted, dollars, duration, number
 from ._timeline import Timeline
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def page(report: Report) -> str:
         data=as_json(payload(report)),
         as_of=as_of(report.at),
         shown=shown_jobs,
+        rates=rates_text(report),
     )
 
 
@@ -83,11 +84,11 @@ def shown_jobs(report: Report, jobs: Sequence[int], most: int = 8) -> tuple[list
     return ids, len(jobs) - len(ids)
 
 
-def exact_dollars(amount: Decimal) -> str:
-    """`$1.00`, `$2.845`: no digit of a sum is lost, so that lines add up to their total."""
-    value = (amount * USD_PER_CREDIT).normalize()
-    places = max(2, -int(value.as_tuple().exponent))
-    return f"${value:,.{places}f}"
+def rates_text(report: Report) -> str:
+    """What credits are worth here: `One credit counts as $0.005.` or the like."""
+    rates = sorted({item.usd for item in report.items}, reverse=True)
+    told = " or ".join(f"${rate.normalize():f}" for rate in rates)
+    return f"One credit counts as {told}{', by model' if len(rates) > 1 else ''}."
 
 
 def as_of(at: datetime) -> str:
@@ -99,10 +100,11 @@ def payload(report: Report) -> dict[str, object]:
     """What the script works with; short names, because they stand there for each job."""
     models = list(dict.fromkeys(item.model for item in report.items))
     places = {model: place for place, model in enumerate(models)}
+    rates = sorted({item.usd for item in report.items}, reverse=True)
     return {
         "name": report.name,
         "book": report.book,
-        "dollars": float(USD_PER_CREDIT),
+        "rates": list(map(float, rates)),
         "models": models,
         "reasons": [
             {
@@ -112,7 +114,7 @@ def payload(report: Report) -> dict[str, object]:
             }
             for group in report.reasons
         ],
-        "jobs": [_job(item, places[item.model]) for item in report.items],
+        "jobs": [_job(item, places[item.model], rates.index(item.usd)) for item in report.items],
         "timeline": _timeline(report.timeline),
     }
 
@@ -125,7 +127,7 @@ def as_json(value: object) -> str:
     return text.translate(_ESCAPES)
 
 
-def _job(item: Item, model: int) -> dict[str, object]:
+def _job(item: Item, model: int, rate: int) -> dict[str, object]:
     found: dict[str, object | None] = {
         "id": item.id,
         "s": item.status,
@@ -139,6 +141,7 @@ def _job(item: Item, model: int) -> dict[str, object]:
         "t": item.task_id,
         "c": _plain(item.credits),
         "cm": _plain(item.at_most) or None,
+        "cr": rate or None,
         "o": [_file(each) for each in _numbered(item)] or None,
         "x": item.expires,
         "r": item.reason,
@@ -230,8 +233,7 @@ def _template() -> _Template:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["credits"] = number
-    environment.filters["dollars"] = dollars
-    environment.filters["exact_dollars"] = exact_dollars
+    environment.filters["dollars"] = lambda amount: dollars(amount, Decimal(1))
     environment.filters["duration"] = duration
     # Commands in a sentence stand between backquotes.
     environment.filters["coded"] = lambda text: Markup().join(

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..._outcomes import OutcomeStatus
+from ..._requests import FailureGroup, advice
 from .._text import visible
-from ._readable import readable
+from ._readable import readable, unsigned
 
 if TYPE_CHECKING:
     from ..._ledger import JobRow
@@ -26,8 +27,6 @@ LONGEST_MESSAGE = 400
 """Characters of a message; a server may send a page."""
 
 _PERHAPS = "perhaps paid"
-_RERUN = "the same command with `--rerun failed`"
-_EDIT = "then run {rerun}; `kinovi jobs OUT --status {status} --format csv` gives the lines to mend"
 # What differs between two messages about the same thing: ids, numbers, quoted parts.
 _PARTICULAR = re.compile(r"\b(?:task_\w+|[0-9a-f-]{12,}|\d[\d.,:]*)\b|https?://\S+", re.IGNORECASE)
 
@@ -69,52 +68,16 @@ class ReasonGroup:
         return tuple(each for each in self.messages if each[0] not in self.title)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    words: tuple[str, ...]
-    """Any of these in the code or the message, in lower case."""
-    title: str
-    advice: str
-
-
-# In this order: what is told apart by more exact words comes first.
-_FAILURES = (
-    _Rule(
-        ("asset_review_failed",),
-        "A reference failed review or could not be fetched",
-        "Host the reference where anyone can fetch it, or take another one; " + _EDIT,
-    ),
-    _Rule(
-        ("4011", "real face", "face detected", "face was found"),
-        "A real face in a reference",
-        "Use a reference without a real face; " + _EDIT,
-    ),
-    _Rule(
-        ("2038", "banned_prompt_words", "prompt does not comply", "sensitive words", "banned word"),
-        "The prompt breaks the platform's rules",
-        "Change the prompt; " + _EDIT,
-    ),
-    _Rule(
-        ("copyright",),
-        "Refused because of copyright",
-        "Change the prompt or the references; " + _EDIT,
-    ),
-    _Rule(
-        ("moderation", "community guidelines"),
-        "The result was blocked by moderation",
-        f"Another attempt or another seed may pass: {_RERUN}; else change the prompt",
-    ),
-    _Rule(
-        ("temporarily unavailable", "serviceunavailable", "please try again"),
-        "The service was busy",
-        f"Nothing is wrong with these: {_RERUN}",
-    ),
-    _Rule(
-        ("invalidparameter", "invalid parameter"),
-        "The references do not fit the model",
-        "Look at their length, size and number; " + _EDIT,
-    ),
-)
+# What stands above the jobs of a group; what to do comes from the table of all failures.
+_TITLES = {
+    FailureGroup.CAPACITY: "The service was busy",
+    FailureGroup.CHANCE: "Refused, but another attempt may pass",
+    FailureGroup.PROMPT: "The prompt was refused",
+    FailureGroup.MEDIA: "The references were refused",
+    FailureGroup.RESULT: "The result was blocked",
+    FailureGroup.REFERENCE: "A reference could not be fetched or read",
+    FailureGroup.LIMITS: "A reference does not fit the model",
+}
 _LACKS_FILE = Reason(
     "The job succeeded, but a file could not be fetched",
     "`kinovi download OUT` fetches what is missing, as long as the server keeps it",
@@ -168,23 +131,22 @@ def message_of(row: JobRow) -> str:
     said = (row.error or {}).get("message") if row.error is not None else row.download_error
     text = "" if said is None else str(said)
     # The group has no use for the id that the message of a failed task begins with.
-    return readable(text.removeprefix(f"task {row.task_id} failed: ")[:LONGEST_MESSAGE])
+    text = unsigned(text.removeprefix(f"task {row.task_id} failed: "))
+    return readable(text[:LONGEST_MESSAGE])
 
 
 def _failed(row: JobRow) -> Reason:
-    code = (row.error or {}).get("code")
-    shown = None if code is None else visible(str(code)[:60])
+    error = row.error or {}
+    code = None if error.get("code") is None else str(error["code"])
     said = message_of(row)
-    text = f"{shown or ''} {said}".lower()
-    for rule in _FAILURES:
-        if any(word in text for word in rule.words):
-            return Reason(rule.title, _advice(rule.advice, "failed"), "failed", "refunded")
+    found = advice(code, said)
     return Reason(
-        _general(said) or "The task failed without a reason",
-        _advice("Look at prompt and references; " + _EDIT, "failed"),
+        _TITLES.get(found.group) or _general(said) or "The task failed without a reason",
+        found.text[:1].upper() + found.text[1:],
         "failed",
         "refunded",
-        shown,
+        # Where the documents say nothing, the code is the only name it has.
+        visible(code[:60]) if code and found.group is FailureGroup.UNKNOWN else None,
     )
 
 
@@ -197,14 +159,10 @@ def _rejected(row: JobRow) -> Reason:
     said = _general(message_of(row))
     return Reason(
         f"{who} refused the request{f': {said}' if said else ''}",
-        _advice("Mend the line; " + _EDIT, "rejected"),
+        "Mend the line",
         "rejected",
         "not paid",
     )
-
-
-def _advice(text: str, status: str) -> str:
-    return text.format(rerun=_RERUN.replace("failed", status), status=status)
 
 
 def _whole(value: object) -> int:

@@ -1,8 +1,8 @@
-"""Sums of credits: of everything, by model, and by each tag."""
+"""Sums of credits and dollars: of everything, by model, and by each tag."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,6 +22,8 @@ class Priced:
     """Charged for certain."""
     at_most: Decimal
     """May be charged on top: of running, expired and ambiguous jobs."""
+    usd: Decimal
+    """Dollars for one of its credits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Line:
     succeeded: int
     credits: Decimal
     at_most: Decimal
+    dollars: Decimal
+    dollars_at_most: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,58 +48,60 @@ class Table:
     lines: tuple[Line, ...]
     rest: Line | None
     """What the table does not name one by one."""
+    total: Line
 
-
-class _Sum:
-    __slots__ = ("at_most", "credits", "jobs", "succeeded")
-
-    def __init__(self) -> None:
-        self.jobs = self.succeeded = 0
-        self.credits = self.at_most = Decimal(0)
-
-    def add(self, job: Priced) -> None:
-        self.jobs += 1
-        self.succeeded += job.succeeded
-        self.credits += job.credits
-        self.at_most += job.at_most
-
-    def line(self, name: str) -> Line:
-        return Line(name, self.jobs, self.succeeded, self.credits, self.at_most)
+    @property
+    def places(self) -> int:
+        """Digits behind the point with which no dollar of the table loses any, 2 at least."""
+        lines = (*self.lines, self.total, *(() if self.rest is None else (self.rest,)))
+        return max(2, *(-int(line.dollars.normalize().as_tuple().exponent) for line in lines))
 
 
 def overall(jobs: Iterable[Priced]) -> Line:
     """The sum of all jobs."""
-    total = _Sum()
-    for job in jobs:
-        total.add(job)
-    return total.line("all")
+    return _sum("all", map(_line, jobs))
 
 
 def tables(jobs: Iterable[Priced]) -> tuple[Table, ...]:
     """A table by model, then one for each tag, by name; the dearest lines first."""
     jobs = list(jobs)
-    names = sorted({name for job in jobs for name in job.tags})
-    by_model = _table("model", ((job.model, job) for job in jobs))
+    lines = list(map(_line, jobs))
+    tags = sorted({name for job in jobs for name in job.tags})
     return (
-        by_model,
-        *(_table(tag, ((job.tags.get(tag, NO_VALUE), job) for job in jobs)) for tag in names),
+        _table("model", [job.model for job in jobs], lines),
+        *(_table(tag, [job.tags.get(tag, NO_VALUE) for job in jobs], lines) for tag in tags),
     )
 
 
-def _table(by: str, jobs: Iterable[tuple[str, Priced]]) -> Table:
-    sums: dict[str, _Sum] = {}
-    for name, job in jobs:
-        sums.setdefault(name, _Sum()).add(job)
-    lines = [total.line(name) for name, total in sums.items()]
-    lines.sort(key=lambda line: (line.name == NO_VALUE, -line.credits, -line.jobs, line.name))
-    if len(lines) <= MOST_LINES:
-        return Table(by, tuple(lines), None)
-    shown, others = lines[:MOST_LINES], lines[MOST_LINES:]
-    rest = Line(
-        f"{len(others):,} more",
-        sum(line.jobs for line in others),
-        sum(line.succeeded for line in others),
-        sum((line.credits for line in others), Decimal(0)),
-        sum((line.at_most for line in others), Decimal(0)),
+def _table(by: str, names: Sequence[str], lines: Sequence[Line]) -> Table:
+    parts: dict[str, list[Line]] = {}
+    for name, line in zip(names, lines, strict=True):
+        parts.setdefault(name, []).append(line)
+    found = [_sum(name, own) for name, own in parts.items()]
+    found.sort(key=lambda line: (line.name == NO_VALUE, -line.dollars, -line.jobs, line.name))
+    others = found[MOST_LINES:]
+    return Table(
+        by,
+        tuple(found[:MOST_LINES]),
+        _sum(f"{len(others):,} more", others) if others else None,
+        _sum("all", found),
     )
-    return Table(by, tuple(shown), rest)
+
+
+def _line(job: Priced) -> Line:
+    dollars, at_most = job.credits * job.usd, job.at_most * job.usd
+    return Line("", 1, int(job.succeeded), job.credits, job.at_most, dollars, at_most)
+
+
+def _sum(name: str, lines: Iterable[Line]) -> Line:
+    lines = list(lines)
+    none = Decimal(0)
+    return Line(
+        name,
+        sum(line.jobs for line in lines),
+        sum(line.succeeded for line in lines),
+        sum((line.credits for line in lines), none),
+        sum((line.at_most for line in lines), none),
+        sum((line.dollars for line in lines), none),
+        sum((line.dollars_at_most for line in lines), none),
+    )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ..._errors import InvalidResponseError
 from ..._ledger import JobState
@@ -22,9 +22,10 @@ from ..._outcomes import OutcomeStatus
 from ..._record_parsing import parse_record
 from ..._records import TaskStatus
 from .._books import MEDIA_NAME
+from .._rates import usd_per_credit
 from .._results import submissions
 from .._text import visible
-from ._readable import readable
+from ._readable import readable, unsigned, without_query
 from ._reasons import ReasonGroup, grouped, message_of, reason_of
 from ._timeline import Span, Timeline, span_of, timeline
 from ._totals import Line, Priced, Table, overall, tables
@@ -93,6 +94,8 @@ class Item:
     task_id: str | None
     credits: Decimal | None
     at_most: Decimal
+    usd: Decimal
+    """Dollars for one of its credits."""
     media: tuple[Media, ...]
     expires: float | None
     """Seconds since the epoch; told while a file is missing."""
@@ -172,7 +175,14 @@ def report(
         for position, (row, record, span) in enumerate(zip(rows, records, spans, strict=True))
     )
     priced = [
-        Priced(item.model, item.tags, item.status == "succeeded", _charged(item), item.at_most)
+        Priced(
+            item.model,
+            item.tags,
+            item.status == "succeeded",
+            _charged(item),
+            item.at_most,
+            item.usd,
+        )
         for item in items
     ]
     found: dict[str, int] = {}
@@ -231,19 +241,6 @@ def is_inside(file: str) -> bool:
     return len(parts) > 1 and parts[0] == MEDIA_NAME and plain
 
 
-def without_query(url: str) -> str:
-    """An address without what may be a signature or a password."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "an address that cannot be read"
-    if parts.scheme not in {"http", "https"}:
-        return url[:40]
-    return f"{parts.scheme}://{host}{port}{parts.path}" + ("?…" if parts.query else "")
-
-
 def _line(row: JobRow) -> int | None:
     line = row.meta.get("line")
     return line if isinstance(line, int) else None
@@ -278,7 +275,7 @@ def _item(
     exists: Callable[[str], bool],
     limit: int,
 ) -> Item:
-    prompt = _prompt(row)
+    prompt = unsigned(_prompt(row))
     media = _media(row, record, exists)
     missing = any(each.file is None for each in media)
     expires = record.media_expires_at if record is not None and missing else None
@@ -296,6 +293,7 @@ def _item(
         task_id=None if row.task_id is None else visible(row.task_id),
         credits=Decimal(0) if unpaid else row.credits,
         at_most=row.reserved + row.exposed,
+        usd=usd_per_credit(row),
         media=media,
         expires=None if expires is None else expires.timestamp(),
         reason=reason,
@@ -358,13 +356,13 @@ def _parameters(inputs: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
 
 def _value(value: object) -> str:
     if isinstance(value, str):
-        text = without_query(value) if "://" in value[:12] else value
+        text = without_query(value) if "://" in value[:12] else unsigned(value)
     elif isinstance(value, bool):
         text = "yes" if value else "no"
     elif isinstance(value, list | tuple):
         text = "\n".join(map(_value, value))
     elif isinstance(value, Mapping):
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = unsigned(json.dumps(value, ensure_ascii=False, default=str))
     else:
         text = str(value)
     return readable(text[:LONGEST_VALUE] + ("…" if len(text) > LONGEST_VALUE else ""))
@@ -377,7 +375,7 @@ def _tags(row: JobRow) -> dict[str, str]:
 
 def _texts(tags: Mapping[str, object]) -> dict[str, str]:
     return {
-        visible(str(name))[:80]: readable(str(value))[:LONGEST_VALUE]
+        visible(str(name))[:80]: readable(unsigned(str(value)))[:LONGEST_VALUE]
         for name, value in tags.items()
         if value is not None and value != ""
     }

@@ -133,10 +133,11 @@ class RunReport:
                     return  # the run meets it too, and says so
             await self._sleep(pause_after(time.monotonic() - began))
 
-    async def finish(self, rows: list[JobRow]) -> None:
-        """Writes it for the last time."""
+    async def finish(self, rows: list[JobRow]) -> Path | None:
+        """Writes it for the last time; answers its path, None when there is none."""
         if self._wanted:
             await self._write(rows, live=False)
+        return self._out / REPORT_NAME if self._wanted else None
 
     async def _write(self, rows: list[JobRow], *, live: bool) -> None:
         def work() -> None:

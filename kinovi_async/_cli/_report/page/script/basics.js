@@ -41,16 +41,21 @@ function lasting(seconds) {
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
   return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
 }
-function money(credits) {
-  return `${credits.toLocaleString("en")} ${credits === 1 ? "credit" : "credits"} (${dollars(credits)})`;
+const credits = (amount) => `${amount.toLocaleString("en")} ${amount === 1 ? "credit" : "credits"}`;
+function dollars(amount) {
+  // As the sums above are rounded: binary fractions mended, halves to the even cent.
+  const cents = Math.round(amount * 1e6) / 1e4;
+  const below = Math.floor(cents);
+  const whole = cents - below === 0.5 ? below + (below % 2) : Math.round(cents);
+  const digits = amount >= 1 || whole === cents ? 2 : 3;
+  const told = digits === 2 ? whole / 100 : amount;
+  return `$${told.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
 }
-function dollars(credits) {
-  const amount = credits * data.dollars;
-  return `$${amount.toFixed(amount >= 1 || Number.isInteger(Math.round(amount * 1e4) / 100) ? 2 : 3)}`;
-}
+// Credits of a job in dollars: not all are sold at the same rate.
+const worth = (job, amount) => amount * data.rates[job.cr || 0];
 function cost(job) {
-  if (job.c !== undefined) return money(job.c);
-  return job.cm ? `at most ${money(job.cm)}` : "";
+  if (job.c !== undefined) return `${credits(job.c)} (${dollars(worth(job, job.c))})`;
+  return job.cm ? `at most ${credits(job.cm)} (${dollars(worth(job, job.cm))})` : "";
 }
 const moment = (seconds) =>
   new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });

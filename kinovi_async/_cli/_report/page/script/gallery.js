@@ -46,7 +46,7 @@ function captionHeight(place, width) {
   return 29 + 19 * lines;
 }
 function metaOf(job) {
-  const price = job.c !== undefined ? (job.c ? dollars(job.c) : "free") : job.cm ? `up to ${dollars(job.cm)}` : "";
+  const price = job.c !== undefined ? (job.c ? dollars(worth(job, job.c)) : "free") : job.cm ? `up to ${dollars(worth(job, job.cm))}` : "";
   const took = job.tg !== undefined && job.s !== "running" && `took ${lasting(job.tg)}`;
   // Lines break between the parts, not within.
   const parts = [job.f, price, took].filter(Boolean).map((part) => part.replaceAll(" ", "\u00a0"));
@@ -62,6 +62,7 @@ function layOut() {
   let top = 0;
   let line = [];
   let sum = 0;
+  let position = 0;
   const close = (full) => {
     const room = width - GAP * (line.length - 1);
     const scale = full || sum > room ? room / sum : 1;
@@ -74,7 +75,7 @@ function layOut() {
     for (const [place, base] of line) {
       const wide = Math.floor(base * scale);
       caption = Math.max(caption, captionHeight(place, wide));
-      row.jobs.push({ place, left, width: wide, height });
+      row.jobs.push({ place, left, width: wide, height, position: ++position });
       rowOf.set(place, row);
       left += wide + GAP;
     }
@@ -168,7 +169,11 @@ function card(place, row, spot) {
   for (let number = 0; number < Math.min(outputs.length, MOST_CELLS); number++) frame.append(cell(place, number));
   const element = make(
     "div",
-    { class: "card", role: "listitem", "data-job": place, "data-status": job.s },
+    {
+      class: "card", role: "listitem", "data-job": place, "data-status": job.s,
+      // Only some of the list exist at a time.
+      "aria-setsize": chosen.length, "aria-posinset": spot.position,
+    },
     frame,
     make(
       "div",

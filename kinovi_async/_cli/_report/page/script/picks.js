@@ -3,10 +3,10 @@
 const STORE = `kinovi-picks-${data.book}`;
 const picks = new Set();
 const fileOf = (output) => output.file || output.u;
+// Written by hand, a pick may also be the id of a job: all of its files.
 const known = new Map();
-jobs.forEach((job, place) => {
-  for (const output of job.o || []) if (output.u) known.set(fileOf(output), place);
-});
+for (const job of jobs) known.set(job.id, (job.o || []).filter((output) => output.u).map(fileOf));
+for (const job of jobs) for (const file of known.get(job.id)) known.set(file, [file]);
 
 function remember() {
   try {
@@ -15,9 +15,7 @@ function remember() {
 }
 function recall() {
   try {
-    for (const file of JSON.parse(localStorage.getItem(STORE) || "[]")) {
-      if (known.has(file)) picks.add(file);
-    }
+    JSON.parse(localStorage.getItem(STORE) || "[]").flatMap((file) => known.get(file) || []).forEach((file) => picks.add(file));
   } catch { /* as above */ }
 }
 function showPicks() {
@@ -60,14 +58,14 @@ async function loadPicks(file) {
   let found = null;
   try {
     const read = JSON.parse(await file.text());
-    found = (Array.isArray(read) ? read : read.picks).map((pick) => (typeof pick === "string" ? pick : pick.file));
+    found = (Array.isArray(read) ? read : read.picks).map((pick) => (typeof pick === "string" ? pick : pick?.file));
   } catch { /* told below */ }
   if (!found) {
     byId("found").textContent = `${file.name} is no picks.json`;
     return;
   }
-  const here = found.filter((pick) => known.has(pick));
-  here.forEach((pick) => picks.add(pick));
+  const here = found.filter((pick) => (known.get(pick) || []).length);
+  here.flatMap((pick) => known.get(pick)).forEach((file) => picks.add(file));
   remember();
   showPicks();
   select();

@@ -35,16 +35,17 @@ function matching() {
 }
 const KEYS = {
   new: (job) => job.at || 0,
-  cost: (job) => job.c ?? job.cm ?? 0,
+  cost: (job) => worth(job, job.c ?? job.cm ?? 0),
   time: (job) => job.tg || 0,
 };
 function select() {
   chosen = matching();
   const key = KEYS[byId("order").value];
   if (key) chosen.sort((one, other) => key(jobs[other]) - key(jobs[one]) || one - other);
-  const credits = chosen.reduce((sum, place) => sum + (jobs[place].c || 0), 0);
+  const sum = (of) => chosen.reduce((total, place) => total + of(jobs[place]), 0);
+  const charged = sum((job) => job.c || 0);
   const all = chosen.length === jobs.length ? "" : ` of ${jobs.length.toLocaleString("en")}`;
-  byId("found").textContent = `${chosen.length.toLocaleString("en")}${all} ${jobs.length === 1 ? "job" : "jobs"}, ${money(credits)}`;
+  byId("found").textContent = `${chosen.length.toLocaleString("en")}${all} ${jobs.length === 1 ? "job" : "jobs"}, ${credits(charged)} (${dollars(sum((job) => worth(job, job.c || 0)))})`;
   byId("reason-note").hidden = reason === null;
   if (reason !== null) byId("reason-note").firstElementChild.textContent = data.reasons[reason].title;
   layOut();
