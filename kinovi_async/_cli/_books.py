@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from .._errors import ConfigurationError
@@ -31,6 +32,21 @@ def make_directory(path: Path) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(f"cannot make {visible(str(path))}: {reason}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Makes sure that files can be made in a directory, before something is paid for.
+
+    Raises:
+        ConfigurationError: they cannot.
+    """
+    try:
+        # Asked of the file system itself: neither a mode nor `os.access` knows for certain.
+        with TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(f"cannot write into {visible(str(path))}: {reason}") from error
 
 
 @asynccontextmanager

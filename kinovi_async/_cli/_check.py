@@ -126,9 +126,13 @@ def cost_lines(costs: Mapping[str, Cost], api_generation: ApiGeneration = "seed"
         unknown = f" + {cost.unknown:,} of unknown price" if 0 < cost.unknown < cost.jobs else ""
         lines.append(f"  {visible(model)}: {counted(cost.jobs, 'job')}, {price}{unknown}")
     total = total_cost(costs)
-    unknown = f", and {total.unknown:,} of unknown price" if total.unknown else ""
-    money = in_money(total.credits, credit_usd(api_generation))
-    lines.append(f"cost: {money} for {counted(total.jobs, 'job')}{unknown}")
+    parts = []
+    if known_jobs := total.jobs - total.unknown:
+        money = in_money(total.credits, credit_usd(api_generation))
+        parts.append(f"{money} for {counted(known_jobs, 'job')}")
+    if total.unknown:
+        parts.append(f"unknown for {counted(total.unknown, 'job')}")
+    lines.append(f"cost: {', and '.join(parts)}")
     return lines
 
 
@@ -143,10 +147,9 @@ def total_cost(costs: Mapping[str, Cost]) -> Cost:
 
 
 def _budget_line(costs: Mapping[str, Cost], totals: Totals, budget: Decimal) -> str:
-    left = budget - totals.committed
-    total = total_cost(costs).credits
-    fits = "enough" if total <= left else "not enough: the run will stop there"
-    return f"budget: {in_credits(max(left, Decimal(0)))} left of {in_credits(budget)}, {fits}"
+    left = max(budget - totals.committed, Decimal(0))
+    fits = "enough" if total_cost(costs).credits <= left else "not enough: the run will stop there"
+    return f"budget: {in_credits(left)} left of {in_credits(budget)}, {fits}"
 
 
 def _facts(decided: Plan, costs: Mapping[str, Cost]) -> dict[str, object]:

@@ -111,7 +111,7 @@ def generate_command(
     model: str, prompt: str | None, settings: Sequence[str], options: RunOptions
 ) -> ExitCode:
     """`kinovi generate`."""
-    from ._books import make_directory
+    from ._books import check_writable, make_directory
     from ._single import generate, left_sentence, request_body
 
     vocabulary = kinovi_vocabulary(options.api_generation)
@@ -124,6 +124,8 @@ def generate_command(
         reporter.warn(sentence)
     if options.has_out:
         make_directory(options.out)
+    if options.download:
+        check_writable(options.out)
     with warnings_told(reporter, left=lambda task_id: left_sentence(task_id, options)):
         return anyio.run(generate, body, options, vocabulary, reporter)
 

@@ -19,7 +19,7 @@ from enum import Enum, auto
 
 from ._encodings import UndecodableError, decode_table
 from ._lines import InputProblem, RawLine
-from ._text import shortened
+from ._text import counted, shortened
 from ._vocabulary import Kind, Vocabulary, folded
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -28,8 +28,10 @@ REPORT_COLUMNS = ("status", "error")
 INPUT_PREFIX = "inputs."
 """Before a field of a model nobody has described: `inputs.steps`."""
 
-_FORMULA = re.compile(r"'+[=+\-@\t\r]")
-_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet begins to compute at, in full width too (OWASP, CSV injection).
+_DANGEROUS = r"(?:\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
+_FORMULA = re.compile(rf"'*{_DANGEROUS}")
+_GUARDED = re.compile(rf"'+{_DANGEROUS}")
 _PLAIN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 _TRUE = frozenset({"true", "yes", "1", "wahr", "ja"})
 _FALSE = frozenset({"false", "no", "0", "falsch", "nein"})
@@ -173,7 +175,7 @@ class TableReader:
         self, number: int, cells: list[str], columns: list[_Column]
     ) -> Iterator[RawLine | InputProblem]:
         if len(cells) < len(columns) or any(cell.strip() for cell in cells[len(columns) :]):
-            message = f"{len(cells)} cells, but the header has {len(columns)}"
+            message = f"{counted(len(cells), 'cell')}, but the header has {len(columns)}"
             yield InputProblem(number, "", message)
             return
         values = [
@@ -268,14 +270,12 @@ def typed(cell: str, kind: Kind, *, decimal_comma: bool = False) -> object:  # n
 
 def unguarded(cell: str) -> str:
     """A cell without the apostrophe that kept a spreadsheet from computing it."""
-    return cell[1:] if _FORMULA.match(cell) else cell
+    return cell[1:] if _GUARDED.match(cell) else cell
 
 
 def guarded(cell: str) -> str:
     """A cell a spreadsheet will not compute; `unguarded` gives it back."""
-    if _FORMULA.match(cell):
-        return "'" + cell
-    if cell.startswith(_DANGEROUS) and not _PLAIN_NUMBER.fullmatch(cell):
+    if _FORMULA.match(cell) and not _PLAIN_NUMBER.fullmatch(cell):
         return "'" + cell
     return cell
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Sequence
-from typing import IO
 
 from .._errors import KinoviError
+from ._arguments._ends import discard
 from ._exits import ExitCode, exit_code_of_error
 from ._reporters import write_line
 from ._text import visible
@@ -21,7 +20,7 @@ def run_app(arguments: Sequence[str]) -> int:
         try:
             stream.flush()
         except OSError:  # the terminal is gone; the code is still worth telling
-            _discard(stream)
+            discard(stream)
     return code
 
 
@@ -40,9 +39,6 @@ def _run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app(args=list(arguments), prog_name="kinovi")
-    except BrokenPipeError:
-        _discard(sys.stdout)
-        return ExitCode.OK
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else ExitCode.USAGE
     except (KinoviError, OSError) as error:
@@ -70,9 +66,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     for each in group.exceptions:
         found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
     return found
-
-
-def _discard(stream: IO[str]) -> None:
-    """Lets the interpreter's last flush of what is closed go nowhere."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

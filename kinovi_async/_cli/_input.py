@@ -60,6 +60,8 @@ def _source(
             yield from TableReader(vocabulary, options).read(path.read_bytes())
         else:
             message = f"{visible(file)} is neither .jsonl nor .csv"
+            if suffix == ".json":
+                message += ": JSON lines hold one request a line, in a file named .jsonl"
             raise ConfigurationError(message)
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -24,7 +24,7 @@ from ._books import all_rows, open_book, result
 from ._csv import INPUT_PREFIX, REPORT_COLUMNS, guarded
 from ._options import split_list
 from ._text import counted, number, shortened, visible
-from ._unclear import ambiguous, at_most, settle_lines, worst_case
+from ._unclear import ambiguous, at_most, quoted, settle_lines, worst_case
 from ._vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -195,6 +195,6 @@ def again_hint(rows: Iterable[JobRow], out: Path) -> str:
         tags = row.meta.get("tags")
         if isinstance(tags, Mapping):
             names.update(dict.fromkeys(str(name) for name in tags))
-    tags_flag = f" --tags {visible(','.join(names))}" if names else ""
-    command = f"kinovi run FILE -o {visible(str(out))} --rerun failed,rejected{tags_flag}"
+    tags_flag = f" --tags {quoted(','.join(names))}" if names else ""
+    command = f"kinovi run FILE -o {quoted(out)} --rerun failed,rejected{tags_flag}"
     return f"mend it, save it, and run it with: {command}"

@@ -17,16 +17,24 @@ from ._encodings import sniff_unicode
 from ._lines import LINE_LIMIT, InputProblem, RawLine, TagValue, given
 
 _SNIFFED = 4096
+_DOCUMENT_BEGINS = frozenset({"[", "{"})
+_EXAMPLE = '{"model": "...", "inputs": {...}}'
 
 
 def read_jsonl(reader: io.BufferedReader) -> Iterator[RawLine | InputProblem]:
     """The lines of a binary stream, problems in between; blank lines are skipped."""
     codec, _ = sniff_unicode(reader.peek(_SNIFFED))
     lines = _utf8_lines(reader) if codec.startswith("utf-8") else _wide_lines(reader, codec)
+    found = False
     for number, text in enumerate(lines, start=1):
         if isinstance(text, InputProblem):
             yield text
+        elif text.strip() in _DOCUMENT_BEGINS and not found:
+            # One document over many lines: each of them would be wrong in its own way.
+            yield InputProblem(number, "", f"every request is one line: {_EXAMPLE}")
+            return
         elif text.strip():
+            found = True
             yield from _parse(number, text)
 
 

@@ -88,6 +88,10 @@ Generation = Annotated[
         "documents, or of September 2026.",
     ),
 ]
+HoldOn500 = Annotated[
+    bool,
+    typer.Option("--hold-on-500", help="Never send again after a 500; the job becomes ambiguous."),
+]
 NoDownload = Annotated[bool, typer.Option("--no-download", help="Do not fetch the files.")]
 MaxFileSize = Annotated[
     str | None,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
+from ._arguments._ends import show
 from ._parameters import OutArgument
 
 RESOLVE = "jobs resolve"
@@ -60,5 +60,4 @@ def resolve(  # noqa: PLR0917 - typer reads options off positional parameters
         not_created=not_created,
         resubmit=resubmit,
     )
-    for line in resolve_lines(out, settlement):
-        sys.stdout.write(line + "\n")
+    show(resolve_lines(out, settlement))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +14,9 @@ from .._errors import (
     APIConnectionError,
     BadRequestError,
     ConfigurationError,
+    DownloadError,
     KinoviError,
+    LedgerInUseError,
     NotFoundError,
     WaitTimeoutError,
 )
@@ -27,6 +31,7 @@ from ._results import ResultsFile
 from ._session import check_account, client_for, is_simulated, open_account, remembered_template
 from ._summary import address_hint
 from ._text import counted, in_money, visible
+from ._unclear import quoted
 
 if TYPE_CHECKING:
     from .._ledger import JobRow
@@ -87,9 +92,20 @@ async def generate(
         for url in record.urls:
             reporter.summary(url)
         if options.download:
-            for path in await client.download(record, options.out):
-                reporter.summary(str(path))
+            try:
+                for path in await client.download(record, options.out):
+                    reporter.summary(str(path))
+            except DownloadError:
+                if not options.simulate:
+                    reporter.warn(f"to fetch the files again: {fetching(record.task_id, options)}")
+                raise
     return ExitCode.OK
+
+
+def fetching(task_id: str, options: RunOptions) -> str:
+    """The command that fetches the files of a task."""
+    out = options.out if options.has_out else "."
+    return f"kinovi task {visible(task_id)} -o {quoted(out)}"
 
 
 def left_sentence(task_id: str, options: RunOptions) -> str:
@@ -124,6 +140,9 @@ async def show_task(
                 record = await client.get_task(task_id)
         except (NotFoundError, BadRequestError) as error:
             raise KinoviError(f"task {task_id}: {error.message}", task_id=task_id) from error
+        except APIConnectionError as error:
+            reporter.warn(address_hint(error, client._base_url))  # noqa: SLF001 - one package
+            raise
         reporter.summary(json.dumps(record.raw, ensure_ascii=True, indent=2, default=str))
         if options.has_out and record.status is TaskStatus.SUCCESS:
             for path in await client.download(record, options.out):
@@ -171,6 +190,8 @@ async def download(options: RunOptions, reporter: Reporter, *, template: str | N
 
             if not await fetch_rows(fetcher, missing, fetched_one):
                 reporter.warn(f"stopped: {DISK_FULL}; make room, then run the same command again")
-        ResultsFile(out).rewrite(results(await all_rows(ledger), {}))
+        with contextlib.suppress(LedgerInUseError):  # who runs it writes the file at its end
+            await ledger.acquire_lease("download", f"kinovi download, pid {os.getpid()}")
+            ResultsFile(out).rewrite(results(await all_rows(ledger), {}))
     reporter.summary(f"{counted(saved, 'file')} saved in {visible(str(out / MEDIA_NAME))}")
     return ExitCode.FAILED if failed else ExitCode.OK

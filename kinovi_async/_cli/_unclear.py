@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._outcomes import OutcomeStatus
-from ._text import counted, in_money, number, shortened, visible
+from ._text import USD_PER_CREDIT, counted, in_money, number, shortened, visible
 
 if TYPE_CHECKING:
     from .._ledger import JobRow, Totals
@@ -43,7 +43,7 @@ def unclear_lines(
         message = str((row.error or {}).get("message", "the submission is unclear"))
         yield f"ambiguous: {shortened(row.key, 60)}{place}: {price}: {message}"
     if len(rows) > LISTED:
-        listing = f"kinovi jobs {_quoted(out)} --status ambiguous"
+        listing = f"kinovi jobs {quoted(out)} --status ambiguous"
         yield f"ambiguous: {len(rows) - LISTED:,} more; all of them: {listing}"
     yield f"{counted(len(rows), 'job is', 'jobs are')} ambiguous: {worst_case(rows)}"
     yield from settle_lines(rows, out)
@@ -63,7 +63,7 @@ def settle_lines(rows: Sequence[JobRow], out: Path) -> Iterator[str]:
     """The commands that settle the first of these jobs, to be copied as they are."""
     if not rows:
         return
-    job, where = _quoted(rows[0].key), _quoted(out)
+    job, where = quoted(rows[0].key), quoted(out)
     known = {
         "--task-id TASK_ID": "it became this task: the next run waits for it",
         "--not-created": "nothing was made or paid: the next run sends it",
@@ -81,14 +81,17 @@ def settle_lines(rows: Sequence[JobRow], out: Path) -> Iterator[str]:
         yield "  (--all-ambiguous in place of an id settles all of them in the same way)"
 
 
-def money_lines(totals: Totals, *, spent_before: Decimal | None = None) -> Iterator[str]:
+def money_lines(
+    totals: Totals, *, spent_before: Decimal | None = None, usd: Decimal = USD_PER_CREDIT
+) -> Iterator[str]:
     """Spent, reserved, and the worst case of an output directory.
 
     Args:
         totals: of the ledger.
         spent_before: credits that earlier runs had spent; None when it does not matter.
+        usd: dollars for a credit.
     """
-    spent = f"spent: {in_money(totals.spent)}"
+    spent = f"spent: {in_money(totals.spent, usd)}"
     if spent_before:
         spent += f" in all, {number(totals.spent - spent_before)} in this run"
     yield spent
@@ -96,14 +99,15 @@ def money_lines(totals: Totals, *, spent_before: Decimal | None = None) -> Itera
         yield "reserved: nothing; this is the worst case too"
         return
     if totals.reserved:
-        yield f"reserved: {in_money(totals.reserved)} for what is unfinished or unclear"
+        yield f"reserved: {in_money(totals.reserved, usd)} for what is unfinished or unclear"
     if totals.exposed:
         yield (
-            f"exposed: {in_money(totals.exposed)} for submissions that were sent again and may "
+            f"exposed: {in_money(totals.exposed, usd)} for submissions that were sent again and may "
             "have been accepted as well"
         )
-    yield f"worst case: {in_money(totals.committed)} in all"
+    yield f"worst case: {in_money(totals.committed, usd)} in all"
 
 
-def _quoted(text: str | Path) -> str:
+def quoted(text: str | Path) -> str:
+    """One word of a command, as a shell reads it and a terminal can show it."""
     return visible(shlex.quote(str(text)))

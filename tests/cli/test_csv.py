@@ -152,7 +152,7 @@ def test_model_option_fills_rows_without_a_model(read: ReadFile) -> None:
     [
         ("model,prompt,prompt\nm,x,y\n", 1, "is there twice"),
         ("model,aspectRatio,aspect_ratio\nm,x,y\n", 1, "says the same as 'aspectRatio'"),
-        ("model,prompt\nnanobanana2\n", 2, "1 cells, but the header has 2"),
+        ("model,prompt\nnanobanana2\n", 2, "1 cell, but the header has 2"),
         ("model,prompt\nnanobanana2,x,y\n", 2, "3 cells, but the header has 2"),
         ("model,prompt,\nnanobanana2,x,y\n", 2, "a value in a column without a name"),
         ('model,prompt\nnanobanana2,"x\n', 2, "a quote is opened and never closed"),

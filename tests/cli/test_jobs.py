@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,14 @@ def test_the_input_s_own_headers_come_back() -> None:
     ]
     hint = again_hint([found], Path("out"))
     assert hint.endswith("kinovi run FILE -o out --rerun failed,rejected --tags scene")
+
+
+def test_the_command_for_a_mended_csv_can_be_copied_as_it_is() -> None:
+    found = row(status=OutcomeStatus.FAILED, meta={"tags": {"shot no": "1", "client": "a"}})
+    command = again_hint([found], Path("my films")).partition("run it with: ")[2]
+    words = shlex.split(command)
+    assert words[words.index("-o") + 1] == "my films"
+    assert words[words.index("--tags") + 1] == "shot no,client"
 
 
 def test_filters_and_formats_are_checked() -> None:

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
-KINOVI = [sys.executable, "-c", "from kinovi_async._cli import main; main()"]
+KINOVI = [sys.executable, "-m", "kinovi_async"]
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
 
@@ -242,7 +242,7 @@ def test_a_terminal_gets_a_live_display_of_its_width(tmp_path: Path) -> None:
     assert "of 6 jobs done" in shown
     assert "in use" in shown
     assert "Ctrl-C stops" in shown
-    assert shown.rstrip().endswith("results.jsonl")
+    assert shown.rstrip().endswith("report.html")
     assert "\x1b[?25h" in shown
 
 
