@@ -304,10 +304,10 @@ class AsyncKinovi(ClientUploads):
             DownloadError: a file could not be fetched or is not what it claims to be.
         """
         from ._downloads import MAX_FILE_BYTES, Quota, SaveOptions, save_outputs
+        from ._notebook import saved as remember
 
         self._check_open()
-        if isinstance(record, Outcome):
-            record = record.result()
+        record = _record_of(record)
         if record.status is TaskStatus.FAIL:
             raise failure_of(record)
         saved = await save_outputs(
@@ -322,7 +322,9 @@ class AsyncKinovi(ClientUploads):
             ask_again=self.get_task if record.task_id else None,
             gate=self._shared.downloads,
         )
-        return [file.path for file in saved]
+        paths = [file.path for file in saved]
+        remember(record.task_id, paths)
+        return paths
 
     def open(
         self, output: Output | str, *, max_file_size: int | None = None
@@ -350,3 +352,12 @@ class AsyncKinovi(ClientUploads):
             expect=expect,
             max_bytes=max_file_size or MAX_FILE_BYTES,
         )
+
+
+def _record_of(given: object) -> TaskRecord:
+    if isinstance(given, Outcome):
+        return given.result()
+    if not isinstance(given, TaskRecord):
+        msg = f"download takes a TaskRecord or an Outcome, not {type(given).__name__}"
+        raise TypeError(f"{msg}; open() takes an address")
+    return given

@@ -273,3 +273,7 @@ class Connection:
     def _is_loopback(self) -> bool:
         """Whether the API is this machine's simulator, whose files are on loopback too."""
         return self._base_url.startswith("http://")
+
+
+# What a user reads in the TypeError for an argument too many or misspelt.
+Connection.__init__.__qualname__ = "AsyncKinovi.__init__"

@@ -138,6 +138,9 @@ def _read(source: KeySource) -> tuple[str, str | None]:
         return "", f"{name} is empty"
     if any(not "!" <= character <= "~" for character in key):
         return "", f"{name} holds a space, a control or a non-ASCII character; paste it again"
+    if key[0] in "\"'" or key.startswith("KINOVI_API_KEY="):
+        # What an env file leaves behind where quotes and names are taken literally.
+        return "", f"{name} starts with a quotation mark or its own name; give the bare key"
     return key, None
 
 

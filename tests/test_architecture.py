@@ -31,6 +31,7 @@ LAYERS = [
     {"simulator"},
     {"otel", "testing"},
     {"_cli", "_pytest_plugin"},
+    {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(PACKAGE.rglob("*.py"))

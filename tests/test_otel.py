@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -38,10 +43,12 @@ from kinovi_async import (
     Outcome,
     OutcomeStatus,
     SchedulerPaused,
+    SQLiteLedger,
     TextToVideo,
 )
+from kinovi_async._ledger import NewJob
 from kinovi_async.otel import instrument, phases_of
-from kinovi_async.testing import KEY, InstantSimulator
+from kinovi_async.testing import KEY, InstantSimulator, environment, serving
 
 SECRET = "a prompt that nobody may read"
 CAT = NanoBanana2(prompt=SECRET)
@@ -361,6 +368,70 @@ async def test_a_job_that_another_client_of_the_ledger_runs_is_told_once(
     assert seen.value("kinovi.jobs") == 1
 
 
+async def test_a_submission_that_its_process_did_not_survive_is_told_by_the_next_one(
+    simulator: InstantSimulator, seen: Seen, tmp_path: Path
+) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    with seen.tracer.start_as_current_span("request") as request:
+        async with (
+            seen.instrument(simulator.client(ledger=path)) as client,
+            JobScheduler(client) as scheduler,
+        ):
+            simulator.limit = 0
+            await scheduler.submit(CAT, key="cat-1")
+            await scheduler.drain(deadline=0)
+    await killed_while_sending(path, "cat-1")
+    async with seen.instrument(simulator.client(ledger=path)) as client, JobScheduler(client):
+        pass
+    [job] = seen.jobs()
+    assert seen.tree(job) == ["queue", "submit"]
+    assert (job.attributes or {})["kinovi.status"] == "ambiguous"
+    assert (job.attributes or {})["error.type"] == "AmbiguousSubmissionError"
+    assert job.parent is not None
+    assert job.parent.span_id == request.get_span_context().span_id
+    assert seen.value("kinovi.jobs", status="ambiguous") == 1
+
+
+async def killed_while_sending(path: Path, key: str) -> None:
+    """Leaves a ledger as a process does that dies with this submission on the wire."""
+    ledger = SQLiteLedger(path)
+    await ledger.open()
+    await ledger.intent(key, "the dead process", at=time.time())
+    await ledger.aclose()
+
+
+async def test_a_call_that_is_left_while_another_process_has_its_job_queued_is_told(
+    simulator: InstantSimulator, seen: Seen, tmp_path: Path
+) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    accepted = Until(JobAccepted)
+    with simulator.hold():
+        async with (
+            simulator.client(ledger=path) as runner,
+            seen.instrument(simulator.client(ledger=path)) as other,
+            JobScheduler(runner, max_in_flight=1, on_event=accepted) as scheduler,
+        ):
+            await scheduler.submit(CAT)
+            await accepted.wait()
+            async with anyio.create_task_group() as group:
+                group.start_soon(partial(other.generate, CAT, key="cat-1"))
+                await until_known(path, "cat-1")
+                group.cancel_scope.cancel()
+            await scheduler.drain(deadline=0)
+    [job] = seen.jobs()
+    assert seen.tree(job) == ["queue"]
+    assert (job.attributes or {})["kinovi.status"] == "cancelled"
+
+
+async def until_known(path: Path, key: str) -> None:
+    """Waits until a job is in the ledger, and its call has had the time to notice."""
+    ledger = SQLiteLedger(path)
+    await ledger.open()
+    while await ledger.get(key) is None:
+        await anyio.lowlevel.checkpoint()
+    await ledger.aclose()
+
+
 async def test_more_attributes_come_from_the_outcome(
     simulator: InstantSimulator, seen: Seen
 ) -> None:
@@ -392,6 +463,57 @@ async def test_neither_prompt_nor_key_is_told(
     await client.run_batch([CAT] * 3)
     assert SECRET not in seen.everything()
     assert KEY not in seen.everything()
+
+
+WORKER = """
+import sys
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
+tracers = TracerProvider()
+exporter = ConsoleSpanExporter(formatter=lambda span: span.to_json(indent=None) + "\\n")
+tracers.add_span_processor(SimpleSpanProcessor(exporter))
+trace.set_tracer_provider(tracers)
+
+from kinovi_async._cli import main
+
+sys.argv[1:] = ["worker", sys.argv[1], "--quiet"]
+main()
+"""
+"""What `opentelemetry-instrument kinovi worker LEDGER` comes to."""
+
+
+def test_a_worker_that_opentelemetry_has_begun_tells_of_its_jobs(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    simulator = InstantSimulator()
+    anyio.run(enter, path)
+    with serving(simulator) as running:
+        found = environment(running)
+        with subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-c", WORKER, str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **found},
+        ) as worker:
+            assert worker.stdout is not None
+            spans = [json.loads(worker.stdout.readline()) for _ in range(4)]
+            worker.terminate()
+            assert worker.stdout.read() == ""
+    assert Counter(span["name"] for span in spans) == dict.fromkeys(
+        ["kinovi.job", "kinovi.queue", "kinovi.submit", "kinovi.generate"], 1
+    )
+    [job] = [span for span in spans if span["name"] == "kinovi.job"]
+    assert job["attributes"]["kinovi.job.key"] == "cat-1"
+    assert job["attributes"]["kinovi.status"] == "succeeded"
+
+
+async def enter(path: Path) -> None:
+    """Enters a job as a process does that does not run it."""
+    ledger = SQLiteLedger(path)
+    await ledger.open()
+    await ledger.add([NewJob(key="cat-1", body=CAT.to_stored(), at=time.time())])
+    await ledger.aclose()
 
 
 # Metrics

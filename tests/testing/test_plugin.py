@@ -50,6 +50,10 @@ import os
 
 import pytest
 import trio
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from kinovi_async import AsyncKinovi, NanoBanana2
 
@@ -64,6 +68,20 @@ def test_on_asyncio_without_a_plugin(kinovi_client, kinovi_simulator):
 def test_on_trio_without_a_plugin(kinovi_client, kinovi_simulator):
     trio.run(kinovi_client.generate, CAT)
     assert kinovi_simulator.books.spent == 15
+
+
+def test_requests_that_have_an_event_loop_each_take_a_client_each(kinovi_simulator):
+    app = Starlette(routes=[Route("/", picture(lambda: kinovi_simulator.client()))])
+    web = TestClient(app)
+    assert [web.get("/").text for _ in range(2)] == ["succeeded"] * 2
+
+
+def picture(get_client):
+    async def handler(request):
+        [outcome] = await get_client().run_batch([CAT])
+        return PlainTextResponse(outcome.status)
+
+    return handler
 
 
 def test_every_test_has_a_simulator_of_its_own(kinovi_simulator):
@@ -108,7 +126,7 @@ class TestWithAnotherAccount:
 
 def test_the_fixtures_need_no_plugin_for_coroutines(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(SUITE)
-    assert "9 passed" in run_pytest(tmp_path, "-p", "no:anyio")
+    assert "10 passed" in run_pytest(tmp_path, "-p", "no:anyio")
 
 
 def test_an_unused_plugin_imports_nothing(tmp_path: Path) -> None:

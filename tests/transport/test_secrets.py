@@ -52,6 +52,13 @@ def _library_frames(report: traceback.TracebackException) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("given", [f'"{CANARY}"', f"'{CANARY}'", f"KINOVI_API_KEY={CANARY}"])
+def test_what_an_env_file_leaves_around_a_key_is_told(given: str) -> None:
+    with pytest.raises(ConfigurationError, match="give the bare key") as caught:
+        ApiKey(given).header()
+    assert CANARY not in shown(caught.value)
+
+
 def test_the_key_is_masked() -> None:
     key = ApiKey(f"  {CANARY}\n")
     assert key.header() == f"Bearer {CANARY}"
