@@ -95,6 +95,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def workers(session: nox.Session) -> None:
+    """The long form of tests/workers: members of one ledger die, freeze and come at random."""
+    session.install(".[all]", *_group("test"))
+    session.run("python", "-m", "tests.workers", *session.posargs)
+
+
+@nox.session
 def examples(session: nox.Session) -> None:
     """Every example, as a user would run it, against the simulator."""
     session.install(".[all]")
