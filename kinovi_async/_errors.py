@@ -280,6 +280,8 @@ class DownloadError(KinoviError):
     """Whether fetching it again may well succeed."""
     status_code: int | None = None
     """The host's answer when that was the trouble; 403, 404 and 410 say the address expired."""
+    retry_after: float | None = None
+    """Seconds after which the host wants to be asked again, 0 to 60, when it says so."""
     local: bool = False
     """The trouble is on this machine (disk full, no permission): other files will meet it too."""
     disk_full: bool = False

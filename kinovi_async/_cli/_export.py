@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -30,8 +32,9 @@ from ._exits import ExitCode
 from ._fetch import job_fields
 from ._options import with_extension
 from ._picks import picked, read_picks
+from ._rates import usd_per_credit
 from ._reporters import write_line
-from ._text import USD_PER_CREDIT, counted, shortened, visible
+from ._text import counted, shortened, visible
 
 if TYPE_CHECKING:
     from .._ledger import JobRow
@@ -45,6 +48,7 @@ _READ = (
     | getattr(os, "O_NONBLOCK", 0)
 )
 _MOST_TOLD = 5
+_SPLIT = re.compile(r"([;\t\r\n]\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +91,15 @@ def export_command(
         )
     present = [copy for copy in copies if copy not in set(lost)]
     there = _in_the_way(out, dest, present)
-    if costs is not None and os.path.lexists(costs):
+    table = costs_table(rows, present)
+    if costs is not None and os.path.lexists(costs) and not _holds(costs, table):
         raise ConfigurationError(f"{visible(str(costs))} is there already")
     make_directory(dest)
     copied = [copy for copy in present if copy.name not in there]
     for copy in copied:
         copy_file(out, copy.file, dest, copy.name)
     if costs is not None:
-        write_costs(costs, rows, present)
+        write_costs(costs, table)
     if not quiet:
         again = f", {len(there):,} there already" if there else ""
         told = f"{counted(len(copied), 'file')} copied to {visible(str(dest))}{again}"
@@ -312,12 +317,34 @@ def copy_file(out: Path, file: str, dest: Path, name: str) -> None:
             part.discard()
 
 
-def write_costs(path: Path, rows: Iterable[JobRow], copies: Iterable[Copy]) -> None:
-    """A CSV of all jobs and what they cost; no cell of it is computed by a spreadsheet.
+def write_costs(path: Path, table: bytes) -> None:
+    """Writes the costs, whole or not at all, never over another file.
 
     Raises:
-        OSError: something is there already, or it cannot be written.
+        OSError: something else is there, or it cannot be written.
     """
+    from .._downloads._files import PartFile
+
+    part = PartFile(path.parent, path.name)
+    try:
+        part.open()
+        part.write(table)
+        part.settle("keep")
+    finally:
+        part.discard()
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a plain file has just these bytes."""
+    try:
+        with closing(_Source(path)) as source:
+            return source.size == len(data) and b"".join(iter(source.read, b"")) == data
+    except OSError:
+        return False
+
+
+def costs_table(rows: Iterable[JobRow], copies: Iterable[Copy]) -> bytes:
+    """A CSV of all jobs and what they cost; no cell of it is computed by a spreadsheet."""
     rows = list(rows)
     exported: dict[str, list[str]] = {}
     for copy in copies:
@@ -326,27 +353,33 @@ def write_costs(path: Path, rows: Iterable[JobRow], copies: Iterable[Copy]) -> N
     tags = list(dict.fromkeys(name for line in lines for name in line.tags))
     taken = ("id", "model", "status", "task_id", "credits", "dollars", "exported")
     headers = [name if name not in taken else f"tag {name}" for name in tags]
-    # Never over another file, never through a link.
-    with path.open("x", encoding="utf-8", newline="") as stream:
-        # With this line end the writer quotes a lone carriage return, which would end a row.
-        writer = csv.writer(stream, lineterminator="\r\n")
-        fixed = ["id", "model", "status", "task_id"]
-        sums = ["credits", "dollars", "created_at", "completed_at", "exported"]
-        writer.writerow(map(guarded, [*fixed, *headers, *sums]))
-        for line in lines:
-            cells = [
-                line.id,
-                line.model,
-                line.status,
-                line.task_id or "",
-                *(_text(line.tags.get(name)) for name in tags),
-                _digits(line.credits),
-                _digits(None if line.credits is None else line.credits * USD_PER_CREDIT),
-                line.created_at or "",
-                line.completed_at or "",
-                " ".join(exported.get(line.id, ())),
-            ]
-            writer.writerow(map(guarded, cells))
+    # With this line end the writer quotes a lone carriage return, which would end a row.
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    fixed = ["id", "model", "status", "task_id"]
+    sums = ["credits", "dollars", "created_at", "completed_at", "exported"]
+    writer.writerow(map(_inert, [*fixed, *headers, *sums]))
+    for row, line in zip(rows, lines, strict=True):
+        paid = None if line.credits is None else line.credits * usd_per_credit(row)
+        cells = [
+            line.id,
+            line.model,
+            line.status,
+            line.task_id or "",
+            *(_text(line.tags.get(name)) for name in tags),
+            _digits(line.credits),
+            _digits(paid),
+            line.created_at or "",
+            line.completed_at or "",
+            " ".join(exported.get(line.id, ())),
+        ]
+        writer.writerow(map(_inert, cells))
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _inert(cell: str) -> str:
+    # A spreadsheet set to another separator, or that minds no quotes, splits cells anew.
+    return guarded(_SPLIT.sub(r"\1'", cell))
 
 
 def _text(value: object) -> str:

@@ -95,12 +95,15 @@ class Fetcher:
 
         if row.record is None:
             return Fetched(())
+        media = self._out / MEDIA_NAME
+        if media.is_symlink():
+            return Fetched(row.files, f"{MEDIA_NAME} is a link, and nothing is saved through one")
         await self._clean()
         client = self._client
         found = await fetch_outputs(
             client._transport,  # noqa: SLF001 - one package
             parse_record(row.record, task_id=row.task_id),
-            self._out / MEDIA_NAME,
+            media,
             allow_private=client._is_loopback,  # noqa: SLF001 - as above
             template=self._template,
             fields={**self._blank, **job_fields(row, line)},
@@ -115,8 +118,11 @@ class Fetcher:
             for each in found
             if not isinstance(each, DownloadError)
         ]
+        if errors:
+            # Those of an earlier run are there, whatever became of their addresses.
+            files = [*(name for name in row.files if (self._out / name).is_file()), *files]
         return Fetched(
-            tuple(files),
+            tuple(dict.fromkeys(files)),
             errors[0].message if errors else None,
             disk_full=any(error.disk_full for error in errors),
         )

@@ -60,6 +60,7 @@ class Recorder:
         self._reporter = reporter
         self._on_error = on_error
         self._full_disk = full_disk
+        self._told: set[str] = set()
         # Without a bound: keys are small, and the scheduler must not wait for a disk.
         self._send, self._ended = anyio.create_memory_object_stream[str](math.inf)
 
@@ -136,10 +137,19 @@ class Recorder:
         await self._ledger.set_files(row.key, fetched.files, download_error=fetched.error)
         return await disk.retried(fetched, lambda: fetcher.fetch(row, line))
 
+    def _tell_once(self, trouble: str) -> None:
+        if trouble not in self._told:
+            self._told.add(trouble)
+            self._reporter.warn(trouble)
+
     def _write(self, row: JobRow) -> None:
         if not is_result(row):
             # It was ambiguous, and somebody has resolved it since: it ends another time.
             return
         line = result(row, self._lines.get(row.key))
-        self._results.append(line)
+        try:
+            self._results.append(line)
+        except OSError as error:
+            # Only a view, and written anew at the end: no reason to stop.
+            self._tell_once(f"cannot write {self._results.path.name}: {error.strerror}")
         self._reporter.event("result", json.loads(line.to_json()))

@@ -6,6 +6,7 @@ start and at the end of a run it is written anew in one step, one line per id.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -162,20 +163,34 @@ class ResultsFile:
         return self._path
 
     def append(self, result: Result) -> None:
-        """Adds a line; whoever follows the file sees it whole, at once."""
+        """Adds a line, whole or not at all; whoever follows the file sees it at once.
+
+        Raises:
+            OSError: it cannot be written, or not whole.
+        """
         data = (result.to_json() + "\n").encode()
         point("results: before a line")
         # One write of one buffer: two of them could show half a line to a reader.
-        with self._path.open("ab", buffering=0) as stream:
-            stream.write(data)
+        with os.fdopen(_open_to_append(self._path), "ab", buffering=0) as stream:
+            size = stream.seek(0, os.SEEK_END)
+            try:
+                whole = stream.write(data) == len(data)
+            except OSError:
+                stream.truncate(size)
+                raise
+            if not whole:
+                stream.truncate(size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         point("results: after a line")
 
     def rewrite(self, results: Iterable[Result]) -> None:
         """Writes the file anew: the old one or the new one is there, never a part."""
         remove_leftovers(self._path, f".{RESULTS_NAME}.")
         unfinished = self._path.with_name(f".{RESULTS_NAME}.{os.getpid()}.tmp")
+        unfinished.unlink(missing_ok=True)
         try:
-            with unfinished.open("w", encoding="utf-8", newline="\n") as stream:
+            # Made by us and no other, so that nothing is written through a link.
+            with unfinished.open("x", encoding="utf-8", newline="\n") as stream:
                 for result in results:
                     stream.write(result.to_json() + "\n")
                 stream.flush()
@@ -186,6 +201,12 @@ class ResultsFile:
         finally:
             unfinished.unlink(missing_ok=True)
         _sync_directory(self._path.parent)
+
+
+def _open_to_append(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    # Flags that a system lacks are 0 there.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o666)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -20,6 +20,7 @@ from .._crash_points import point
 from .._errors import KeyConflictError, KinoviError
 from .._events import Event, JobEnded, SchedulerPaused
 from .._outcomes import Outcome, OutcomeStatus
+from .._requests import credit_usd
 from ..progress._tally import failure_line
 from ._books import all_rows, lacks_files, open_book, results
 from ._exits import ExitCode, exit_code
@@ -33,13 +34,7 @@ from ._report import RunReport
 from ._results import ResultsFile
 from ._session import check_same_account, client_for, open_account, remember_template
 from ._signals import watch_signals
-from ._summary import (
-    RunEnd,
-    opening_line,
-    stop_sentence,
-    summary_facts,
-    summary_text,
-)
+from ._summary import RunEnd, opening_line, stop_sentence, summary_facts, summary_text
 from ._text import counted
 from ._unclear import ambiguous, unclear_lines
 
@@ -366,9 +361,11 @@ class Run:
         try:
             self._results.rewrite(results(rows, self._lines))
         except OSError as error:
-            self._stop(f"cannot write {self._results.path}: {error.strerror}")
+            problem = f"cannot write {self._results.path}: {error.strerror}"
+            (self._reporter.warn if self._stop_reason else self._stop)(problem)
+        page = None
         if self._report is not None:
-            await self._report.finish(list(rows.values()))
+            page = await self._report.finish(list(rows.values()))
         options = self._options
         mine = [rows.get(key) for key in self._lines]
         lacking = (
@@ -385,6 +382,8 @@ class Run:
             lacking=lacking,
             stopped=self._stop_reason,
             interrupted=self._interrupted,
+            usd=credit_usd(options.api_generation),
+            report=page,
         )
         self.code = exit_code(
             [row.status if row is not None else None for row in mine],

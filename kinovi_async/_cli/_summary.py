@@ -19,7 +19,7 @@ from .._outcomes import OutcomeStatus
 from ._books import MEDIA_NAME
 from ._plan import Plan, Step
 from ._results import RESULTS_NAME
-from ._text import counted, number, visible
+from ._text import USD_PER_CREDIT, counted, number, visible
 from ._unclear import money_lines
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class RunEnd:
     stopped: str | None
     """Why it was stopped early."""
     interrupted: bool
+    usd: Decimal = USD_PER_CREDIT
+    """Dollars for a credit."""
+    report: Path | None = None
+    """The page to look at, when one was written."""
 
     def counts(self) -> dict[str, int]:
         """Jobs by status; those that have not ended count as `unfinished`."""
@@ -105,7 +109,7 @@ def summary_text(end: RunEnd) -> str:
     lines = ["nothing to do"] if end.idle else []
     lines += [
         f"{counted(len(end.rows), 'job')}: {by_status}",
-        *money_lines(end.totals, spent_before=end.spent_before),
+        *money_lines(end.totals, spent_before=end.spent_before, usd=end.usd),
     ]
     if end.lacking:
         lines.append(f"{counted(end.lacking, 'job lacks', 'jobs lack')} a file")
@@ -113,6 +117,8 @@ def summary_text(end: RunEnd) -> str:
     if files:
         lines.append(f"files: {counted(files, 'file')} in {_shown(end.out / MEDIA_NAME)}")
     lines.append(f"results: {_shown(end.out / RESULTS_NAME)}")
+    if end.report is not None:
+        lines.append(f"report: {_shown(end.report)}")
     if end.interrupted:
         lines.append("interrupted: the same command goes on")
     elif end.stopped is not None:

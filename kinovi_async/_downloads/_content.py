@@ -30,6 +30,7 @@ HEAD_BYTES = 1024
 UNKNOWN_EXTENSION = ".bin"
 """For a file of which nothing is known."""
 
+# No `.svg`: a drawing may hold a script, which runs in whoever opens it.
 _EXTENSIONS = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
@@ -39,7 +40,6 @@ _EXTENSIONS = {
     "image/heic": ".heic",
     "image/bmp": ".bmp",
     "image/tiff": ".tiff",
-    "image/svg+xml": ".svg",
     "video/mp4": ".mp4",
     "video/quicktime": ".mov",
     "video/webm": ".webm",

@@ -25,6 +25,7 @@ __all__ = [
     "identity_at",
     "make_directory",
     "read_exactly",
+    "remove_unused",
     "sync_directory",
     "try_lock",
 ]

@@ -45,7 +45,9 @@ EXPIRED = frozenset({403, 404, 410})
 
 _WRITE_BYTES = 256 << 10  # one trip to a worker thread for so many bytes ...
 _WRITE_SECONDS = 1.0  # ... or after so long: what a kill finds on disk can be resumed
-_FREE_CHECK_BYTES = 64 << 20  # how much is written between two looks at the free space
+# How much is written between two looks at the free space; eight files at once, as a client
+# fetches them, then take no more than the reserve between them.
+_FREE_CHECK_BYTES = 8 << 20
 _DISK_FULL = frozenset({ENOSPC, EDQUOT})
 
 
@@ -216,7 +218,8 @@ class _OneFile:
             except DownloadError as error:
                 if not error.retryable or attempt >= self.options.attempts:
                     raise
-            await anyio.sleep(next(waits, MAX_RETRY_SECONDS))
+                wait = max(next(waits, MAX_RETRY_SECONDS), error.retry_after or 0.0)
+            await anyio.sleep(wait)
         raise AssertionError  # pragma: no cover - count() has no end
 
     async def fetch(self, url: str) -> SavedFile:

@@ -33,6 +33,7 @@ from ._disk import (
     identity_at,
     make_directory,
     read_exactly,
+    remove_unused,
     sync_directory,
     try_lock,
 )
@@ -55,8 +56,8 @@ MAX_ALTERNATIVES = 999
 """Names tried for one file; more means a template that tells nothing apart."""
 RESERVE_BYTES = 64 << 20
 """Bytes of a disk that no file takes, for the ledger writes to it too; of a small disk a
-sixteenth."""
-_RESERVE_SHARE = 16
+quarter."""
+_RESERVE_SHARE = 4
 LEFTOVER_SECONDS = 14 * 24 * 3600.0
 """Age of an unfinished file that nobody can finish: hosts keep results for 14 days."""
 _COMPARE_BYTES = 1 << 20
@@ -101,16 +102,11 @@ def free_bytes(directory: Path) -> int:
 def remove_old_leftovers(directory: Path, *, now: float | None = None) -> None:
     """Remove unfinished files that are 14 days old and that nobody writes any more."""
     oldest = (time.time() if now is None else now) - LEFTOVER_SECONDS
-    with contextlib.suppress(OSError):
-        for path in directory.glob(f"*{PART_SUFFIX}"):
+    for path in directory.glob(f"*{PART_SUFFIX}"):
+        with contextlib.suppress(OSError):  # one that cannot be removed keeps no other
             status = path.lstat()
             if stat.S_ISREG(status.st_mode) and status.st_mtime < oldest:
-                fd = os.open(path, APPEND_FLAGS)
-                try:
-                    if try_lock(fd) == "locked":
-                        path.unlink(missing_ok=True)
-                finally:
-                    os.close(fd)
+                remove_unused(path)
 
 
 class PartFile:
@@ -251,10 +247,16 @@ class PartFile:
         """
         with self._lock:
             self._discarded = True
-            if keep and self._noted and os.fstat(self._fd).st_size >= MIN_RESUMED_BYTES:
+            if keep and self._noted and self._is_worth_it():
                 self._close()
-                return
-            self._drop()
+            else:
+                self._drop()
+
+    def _is_worth_it(self) -> bool:
+        try:
+            return os.fstat(self._fd).st_size >= MIN_RESUMED_BYTES
+        except OSError:  # a network's disk lost it
+            return False
 
     def _place(self, name: str, exists: Exists) -> Path:
         assert self._path is not None  # noqa: S101 - settle checked it
@@ -297,13 +299,16 @@ class PartFile:
             self._close()
         if self._path is not None and identity_at(self._path) == self._identity:
             self._forget()
-            self._path.unlink(missing_ok=True)
+            # What cannot be removed must hide no result and no error; the next one tries.
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
         self._path = None
         self._close()
 
     def _close(self) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
+            with contextlib.suppress(OSError):  # what is kept of it was synced before
+                os.close(self._fd)
             self._fd = -1
 
 

@@ -8,6 +8,7 @@ error page.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 
 from .._errors import APIError, DownloadError
+from .._transport._answer import retry_after
 from ._address import HostRules, Resolver, check_url, redirect_target, system_resolver
 from ._content import expected_type
 from ._resume import partial_problem
@@ -215,7 +217,9 @@ def _check_answer(stream: Stream, url: str, *, partial: bool) -> None:
     if status != (_HTTP_PARTIAL if partial else _HTTP_OK):
         retryable = status >= _HTTP_SERVER_ERROR or status in _RETRYABLE_CLIENT_ERRORS
         text = f"the host answers {status}"
-        raise download_error(url, text, retryable=retryable, status_code=status)
+        error = download_error(url, text, retryable=retryable, status_code=status)
+        error.retry_after = retry_after(stream.headers, now=time.time())
+        raise error
     _, readable = encoding_of(stream.headers)
     if not readable:
         # Stacked encodings are how bombs are hidden; a media file gains nothing by any.

@@ -28,7 +28,8 @@ __all__ = ["MAX_FILE_BYTES", "CheckedStream", "broken", "download_error", "too_s
 MAX_FILE_BYTES = 2 << 30
 """2 GiB. The longest video of the price tables, 30 s, is far below it at any bit rate."""
 SLOW_AFTER_SECONDS = 60.0
-"""Seconds of waiting for bytes before their rate is judged."""
+"""Seconds of waiting for bytes after which their rate is judged, again and again: bytes
+that came fast at first buy no slow rest. So long a host may send nothing at all."""
 MIN_BYTES_PER_SECOND = 1024
 """A slower body is given up: 1 KiB/s moves a 5 MB picture in an hour and a half."""
 
@@ -81,6 +82,8 @@ class CheckedStream:
         self._chunks = chunks
         self._announced = announced
         self._on_wire = 0
+        # Since the rate was judged last.
+        self._lately = 0
         self._waited = 0.0
         self._unpacker = Unpacker(encoding) if encoding else None
         self._pieces: Iterator[bytes] = iter(())
@@ -124,7 +127,7 @@ class CheckedStream:
         False: these are not the bytes that the leftover ends with.
         """
         if self.length is not None and self.length > self._max_bytes:
-            raise download_error(self.url, f"the file is larger than {self._max_bytes} bytes")
+            raise self._too_large()
         tail = self._leftover.tail if self._leftover is not None else b""
         came = await self._gather(len(tail) or HEAD_BYTES)
         if self._leftover is not None:
@@ -166,31 +169,37 @@ class CheckedStream:
         """The next bytes as they come over the wire."""
         started = self._clock()
         try:
-            chunk = await anext(self._chunks, None)
-        except (APIError, OSError) as error:
+            # A library may take in bytes that are none of the body, trailers for instance,
+            # and never see its own timeout.
+            with anyio.fail_after(SLOW_AFTER_SECONDS):
+                chunk = await anext(self._chunks, None)
+        except (APIError, OSError) as error:  # TimeoutError is an OSError
             raise broken(self.url, error) from error
         if chunk is None:
             return None
         self._waited += self._clock() - started
         self._on_wire += len(chunk)
+        self._lately += len(chunk)
         if self._announced is not None and self._on_wire > self._announced:
             raise self._refused("the file is longer than announced")
-        if too_slow(self._on_wire, self._waited):
+        if self._on_wire > self._max_bytes:  # packed, it may unpack to nothing for ever
+            raise self._too_large()
+        if too_slow(self._lately, self._waited):
             raise download_error(self.url, "the file came too slowly", retryable=True)
+        if self._waited > SLOW_AFTER_SECONDS:
+            self._lately, self._waited = 0, 0.0
         return chunk
 
     def _account(self, piece: bytes) -> None:
         self.received += len(piece)
         if self.received > self._max_bytes:
-            raise download_error(self.url, f"the file is larger than {self._max_bytes} bytes")
+            raise self._too_large()
         if self.length is not None and self.received > self.length:
             raise self._refused("the file is longer than announced")
         if self._end is not None:
             self._end.feed(piece)
 
     def _check_end(self) -> None:
-        if self._announced is not None and self._on_wire != self._announced:
-            raise self._broke_off(f"after {self._on_wire} of {self._announced} bytes")
         if self.length is not None and self.received != self.length:
             raise self._broke_off(f"after {self.received} of {self.length} bytes")
         if self._unpacker is not None and not self._unpacker.finished:
@@ -203,13 +212,16 @@ class CheckedStream:
     def _broke_off(self, where: str) -> DownloadError:
         return download_error(self.url, f"the file broke off {where}", retryable=True)
 
+    def _too_large(self) -> DownloadError:
+        return download_error(self.url, f"the file is larger than {self._max_bytes} bytes")
+
     def _refused(self, text: str) -> DownloadError:
         self.contradictory = True
         return download_error(self.url, text, retryable=True)
 
 
 def too_slow(received: int, waited: float) -> bool:
-    """Whether a body is to be given up after `waited` seconds of waiting for its bytes."""
+    """Whether a body is to be given up after `waited` seconds of waiting for these bytes."""
     return waited > SLOW_AFTER_SECONDS and received < waited * MIN_BYTES_PER_SECOND
 
 

@@ -227,7 +227,7 @@ class HttpTransport:
             url=url,
             headers=download_headers(headers),
             content=None,
-            timeouts=replace(self._timeouts, total=None),
+            timeouts=self._timeouts,
             lane=Lane.DOWNLOAD,
             hosts=hosts,
         )

@@ -144,9 +144,10 @@ class BorrowedWire:
             opened: list[_BareStream] = []
 
             async def send() -> None:
-                stream = await self._send(call, progress)
-                if stream is not None:
-                    opened.append(stream)
+                with deadline(call, progress):
+                    stream = await self._send(call, progress)
+                    if stream is not None:
+                        opened.append(stream)
 
             try:
                 await finish(send, grace=0)

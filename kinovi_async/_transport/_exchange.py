@@ -61,7 +61,8 @@ class Timeouts:
     write: float | None
     read: float | None
     total: float | None
-    """The whole exchange: a server that sends a byte now and then never times out else."""
+    """The whole exchange: a server that sends a byte now and then never times out else. Of
+    one whose body is read by the caller, all until that body begins."""
 
     def as_extension(self) -> dict[str, float | None]:
         """The form httpx hands to its transport."""

@@ -102,7 +102,8 @@ class OwnWire:
         await gate.acquire()
         stream: _OwnStream | None = None
         try:
-            stream = await self._begin(call, progress)
+            with deadline(call, progress):
+                stream = await self._begin(call, progress)
         finally:
             if stream is None:
                 gate.release()
@@ -167,7 +168,7 @@ class OwnWire:
         """A transport for one connection; nothing is connected yet."""
         if self._closed:
             raise ConfigurationError("the client is closed")
-        secure = url.startswith("https:")
+        secure = url.lower().startswith("https:")
         proxy_url = proxy_for(url, self._proxies)
         problem = None
         try:

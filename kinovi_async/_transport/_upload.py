@@ -87,7 +87,7 @@ class UploadTransport(Protocol):
         Raises:
             UploadError: the storage host refused it.
             APIError: what the last try came to.
-            KinoviError: what `content` raised.
+            Exception: what `content` or `on_progress` raised.
         """
 
 
@@ -99,8 +99,8 @@ class Body:
         self._tell = on_progress
         self._chunks: Iterator[bytes] = iter(())
         self._sent = 0
-        self.error: KinoviError | None = None
-        """What the file's own reading raised."""
+        self.error: Exception | None = None
+        """What the file's own reading raised, or who is told of the progress."""
 
     def __aiter__(self) -> Body:
         self._chunks = self._content.chunks()
@@ -111,14 +111,16 @@ class Body:
         await anyio.lowlevel.checkpoint()
         try:
             chunk = next(self._chunks, None)
-        except KinoviError as error:
-            self.error = error.with_traceback(None)
+            if chunk is not None:
+                self._sent += len(chunk)
+                if self._tell is not None:
+                    self._tell(self._sent, self._content.size)
+        except Exception as error:  # noqa: BLE001 - raised again once the exchange is over
+            told = error.__traceback__
+            self.error = error.with_traceback(told.tb_next if told else None)
             raise OSError("the file cannot be sent") from None
         if chunk is None:
             raise StopAsyncIteration
-        self._sent += len(chunk)
-        if self._tell is not None:
-            self._tell(self._sent, self._content.size)
         return chunk
 
 

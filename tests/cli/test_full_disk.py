@@ -7,12 +7,15 @@ import io
 import json
 import math
 import os
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import anyio
+import httpx
 import pytest
 
 from kinovi_async._cli._exits import ExitCode
@@ -83,6 +86,84 @@ def test_submissions_wait_for_room_and_everything_else_goes_on(
     media = list((tmp_path / "out" / "media").iterdir())
     assert len(media) == 12
     assert not any(path.name.endswith(".part") for path in media)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An output directory whose `media` is a disk of its own with room for three pictures."""
+    media = tmp_path / "out" / "media"
+    media.mkdir(parents=True)
+    if not mount(media, "size=300k"):
+        pytest.skip("only root may mount a disk")
+    yield media
+    subprocess.run(["umount", media], check=True)  # noqa: S603, S607 - ours
+
+
+def mount(where: Path, options: str) -> bool:
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(where)]
+    try:
+        ran = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - ours
+    except OSError:
+        return False
+    return ran.returncode == 0
+
+
+def test_a_disk_that_is_really_full_holds_submissions_until_it_has_grown(
+    start: Serve, read: ReadFile, tmp_path: Path, vocabulary: Vocabulary, small_disk: Path
+) -> None:
+    """No error is made up: the system refuses the bytes, of which some fit and are kept."""
+    running = start(Simulator(speed=SPEED, limit=2))
+    idle: list[int] = []
+    refused: set[int | None] = set()
+
+    def write(fd: int, data: memoryview) -> int:
+        try:
+            return os.write(fd, data)
+        except OSError as error:
+            refused.add(error.errno)
+            books = running.simulator.books
+            if books.running == 0:
+                idle.append(len(books.accepted))
+            if len(idle) == 20:
+                assert mount(small_disk, "remount,size=64m")
+            raise
+
+    saving = SaveOptions(part_file=partial(PartFile, write=write), free_bytes=lambda _: 1 << 40)
+    code, told = run(
+        read(lines(12)), tmp_path / "out", vocabulary, Disk(saving, retry_seconds=0.02)
+    )
+    assert code == ExitCode.OK, told
+    assert refused == {errno.ENOSPC}
+    assert "the disk is full: nothing more is submitted" in told
+    assert "there is room on the disk again" in told
+    assert idle[-10:] == [idle[-1]] * 10
+    assert 0 < idle[-1] < 12
+    assert len(running.simulator.books.accepted) == 12
+    for row in results_of(tmp_path / "out").values():
+        ((url,), (name,)) = cast("tuple[list[str], list[str]]", (row["urls"], row["files"]))
+        assert (tmp_path / "out" / name).read_bytes() == httpx.get(url).content
+    assert len(list(small_disk.iterdir())) == 12
+
+
+def test_results_that_cannot_be_written_stop_no_run_and_are_there_at_its_end(
+    start: Serve, read: ReadFile, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    start(Simulator(speed=SPEED, limit=2))
+    results = tmp_path / "out" / "results.jsonl"
+
+    def write(fd: int, data: memoryview) -> int:
+        if not results.is_symlink():
+            results.unlink()
+            results.symlink_to("elsewhere")
+        return os.write(fd, data)
+
+    saving = SaveOptions(part_file=partial(PartFile, write=write))
+    code, told = run(read(lines(3)), tmp_path / "out", vocabulary, Disk(saving))
+    assert code == ExitCode.OK, told
+    assert told.count("cannot write results.jsonl") == 1
+    assert len(results_of(tmp_path / "out")) == 3
+    assert not results.is_symlink()
+    assert not (tmp_path / "out" / "elsewhere").exists()
 
 
 def test_a_disk_that_stays_full_ends_the_run_in_order_and_the_next_one_goes_on(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinovi_async._cli._results import Result, ResultsFile, is_result, result_of
+from kinovi_async._cli._results import RESULTS_NAME, Result, ResultsFile, is_result, result_of
 from kinovi_async._ledger import JobRow, JobState
 from kinovi_async._outcomes import AttemptResult, OutcomeStatus
 
@@ -115,6 +118,55 @@ def test_append_then_rewrite_leaves_one_line_an_id(tmp_path: Path) -> None:
     file.rewrite([line])
     assert [json.loads(each)["id"] for each in file.path.read_text().splitlines()] == ["cat"]
     assert [each.name for each in tmp_path.iterdir()] == ["results.jsonl"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links")
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    """Whoever may write in the directory could guess the names of its files."""
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "out").mkdir()
+    file = ResultsFile(tmp_path / "out")
+    line = of(row(status=OutcomeStatus.SUCCEEDED, results=ACCEPTED))
+    unfinished = file.path.with_name(f".results.jsonl.{os.getpid()}.tmp")
+    for link in (file.path, unfinished):
+        link.symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match=RESULTS_NAME):
+        file.append(line)
+    file.rewrite([line])
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not file.path.is_symlink()
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["results.jsonl"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="resource")
+def test_a_line_for_which_there_is_no_room_leaves_no_half_of_it(tmp_path: Path) -> None:
+    """The system itself cuts the write short, as a full disk does."""
+    line = of(row(status=OutcomeStatus.SUCCEEDED, results=ACCEPTED))
+    file = ResultsFile(tmp_path)
+    file.rewrite([line])
+    whole = file.path.read_bytes()
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from tests.cli.test_results import ACCEPTED, OutcomeStatus, ResultsFile, of, row\n"
+        "bound = int(sys.argv[2])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (bound, bound))\n"
+        "line = of(row(status=OutcomeStatus.SUCCEEDED, results=ACCEPTED))\n"
+        "for _ in range(2):\n"
+        "    try:\n"
+        "        ResultsFile(Path(sys.argv[1])).append(line)\n"
+        "    except OSError as error:\n"
+        "        print(error.strerror)\n"
+    )
+    ran = subprocess.run(  # noqa: S603 - ours
+        [sys.executable, "-c", script, tmp_path, str(2 * len(whole) + 20)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert ran.stdout == "No space left on device\n", ran.stderr
+    assert file.path.read_bytes() == whole * 2
 
 
 def test_a_rewrite_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

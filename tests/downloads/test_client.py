@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from kinovi_async import AsyncKinovi, DownloadError, Output, TaskRecord, TaskStatus
@@ -98,6 +100,14 @@ async def test_a_client_fetches_so_many_files_at_a_time_and_no_more(tmp_path: Pa
     assert not any(b"authorization" in request.lower() for request in api.requests)
 
 
+async def test_an_address_is_no_record(tmp_path: Path) -> None:
+    async with serving() as (api, client):
+        download: Callable[..., Awaitable[object]] = client.download
+        with pytest.raises(TypeError, match=r"not str; open\(\) takes an address"):
+            await download(api.url("a"), tmp_path)
+        assert not api.requests
+
+
 async def test_a_file_that_broke_off_goes_on_and_an_ended_address_is_renewed(
     tmp_path: Path,
 ) -> None:
@@ -110,6 +120,40 @@ async def test_a_file_that_broke_off_goes_on_and_an_ended_address_is_renewed(
     assert kinds == [False, True, False, False]
     assert b'if-range: "v1"' in api.requests[-1].lower()
     assert b"range: bytes=" in api.requests[-1].lower()
+
+
+@pytest.mark.parametrize(
+    "drip",
+    [b"X", b"X-Name: value\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"],
+    ids=["a byte", "a header", "an interim answer"],
+)
+@pytest.mark.parametrize("kind", ["own", "httpx"])
+async def test_a_head_that_never_ends_is_given_up(kind: str, drip: bytes, tmp_path: Path) -> None:
+    """Each byte comes well within the time for one step, so only the time for all ends it."""
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        if not drip.startswith(b"HTTP"):
+            await connection.send(b"HTTP/1.1 200 OK\r\n")
+        with contextlib.suppress(anyio.BrokenResourceError):
+            while True:
+                await connection.send(drip)
+                await anyio.sleep(0.02)
+
+    async with (
+        faultd(script) as server,
+        httpx.AsyncClient(trust_env=False) as borrowed,
+        AsyncKinovi(
+            api_key=KEY,
+            base_url=server.url,
+            timeout=0.2,
+            http_client=borrowed if kind == "httpx" else None,
+        ) as client,
+    ):
+        with pytest.raises(DownloadError, match="did not answer in time"):
+            async with client.open(f"{server.url}/a.png"):
+                pass
+    assert files_in(tmp_path) == {}
 
 
 async def test_sizes_are_bounded_for_one_file_and_for_a_call(tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def test_any_bytes_are_judged_without_an_error(head: bytes, declared: str | None
         (None, "https://h/a/x.JPEG?sig=1.exe", ".jpeg"),
         ("application/octet-stream", "https://h/x.mp4", ".mp4"),
         (None, "https://h/x.exe", ".bin"),
+        ("image/svg+xml", "https://h/x.svg", ".bin"),
+        (None, "https://h/x.svg", ".bin"),
         ("text/html", "https://h/x.html", ".bin"),
         (None, "https://h/a.png/x", ".bin"),
         (None, "https://[", ".bin"),

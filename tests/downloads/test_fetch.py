@@ -7,9 +7,11 @@ import os
 import pickle
 import socket
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -17,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from kinovi_async._connection import DOWNLOADS_AT_ONCE
 from kinovi_async._downloads import (
     PartFile,
     Quota,
@@ -26,7 +29,8 @@ from kinovi_async._downloads import (
     save,
 )
 from kinovi_async._downloads._fetch import MAX_RETRY_SECONDS, full_jitter_waits
-from kinovi_async._downloads._stream import too_slow
+from kinovi_async._downloads._files import RESERVE_BYTES
+from kinovi_async._downloads._stream import SLOW_AFTER_SECONDS, too_slow
 from kinovi_async._errors import (
     APIConnectionError,
     APITimeoutError,
@@ -51,8 +55,10 @@ from tests.downloads.fakes import (
     raw_answer,
     resolver,
 )
+from tests.virtual import VirtualClockLoop
 
 URL = "https://cdn.example/a/x.png?sig=SECRET"
+Result = TypeVar("Result")
 
 
 async def fetch(
@@ -378,6 +384,30 @@ async def test_a_full_disk_is_seen_before_and_while_writing(tmp_path: Path) -> N
     assert (error.local, error.disk_full, error.retryable) == (True, True, False)
 
 
+async def test_files_that_come_together_leave_the_reserve_to_the_ledger(tmp_path: Path) -> None:
+    """As many at a time as a client fetches, of unannounced length, on a disk for one of them."""
+    written, room = 0, 40 << 20
+
+    def write(_: int, data: memoryview) -> int:
+        nonlocal written
+        written += len(data)
+        return len(data)
+
+    saving = options(
+        part_file=partial(PartFile, write=write), free_bytes=lambda _: max(0, room - written)
+    )
+
+    async def one(number: int) -> None:
+        large = Answer(chunks=[PNG, *[bytes(1 << 20)] * 30])
+        with pytest.raises(DownloadError, match="the disk is full"):
+            await fetch(ScriptedOpener(large), tmp_path / str(number), saving=saving)
+
+    async with anyio.create_task_group() as group:
+        for number in range(DOWNLOADS_AT_ONCE):
+            group.start_soon(one, number)
+    assert written < room + RESERVE_BYTES
+
+
 async def test_a_folder_that_cannot_be_is_a_local_error(tmp_path: Path) -> None:
     (tmp_path / "media").write_bytes(b"a file")
     with pytest.raises(DownloadError, match="taken by a file") as caught:
@@ -545,6 +575,65 @@ async def test_a_dripping_body_is_given_up() -> None:
         with pytest.raises(DownloadError, match="too slowly"):
             await drain(stream)
     assert now > 1060
+
+
+async def test_bytes_that_came_fast_buy_no_slow_rest() -> None:
+    """The rate is judged again and again: a megabyte at once, and then a byte a second."""
+    now = 0.0
+
+    def drip() -> None:
+        nonlocal now
+        now += 1.0
+
+    chunks = [PNG[:1024] + bytes(1 << 20), *[b"x"] * 1000]
+    answer = Answer(chunks=chunks, before_chunk=drip)
+    async with open_checked(
+        ScriptedOpener(answer), URL, allow_private=False, resolve=resolver(), clock=lambda: now
+    ) as stream:
+        with pytest.raises(DownloadError, match="too slowly"):
+            await drain(stream)
+    assert 60 < now < 200
+
+
+def in_virtual_time(work: Callable[[], Awaitable[Result]]) -> Result:
+    return anyio.run(work, backend_options={"loop_factory": VirtualClockLoop})
+
+
+def test_a_host_that_falls_silent_is_given_up_whatever_a_library_still_takes_in() -> None:
+    async def read() -> float:
+        opener = ScriptedOpener(Answer(chunks=[PNG[:2000]], hang=True))
+        started = anyio.current_time()
+        async with open_checked(opener, URL, allow_private=False, resolve=resolver()) as stream:
+            with pytest.raises(DownloadError, match="did not answer in time"):
+                await drain(stream)
+        assert opener.open_count == 0
+        return anyio.current_time() - started
+
+    assert in_virtual_time(read) == pytest.approx(SLOW_AFTER_SECONDS)
+
+
+async def test_an_endless_body_that_unpacks_to_nothing_ends_at_the_cap(tmp_path: Path) -> None:
+    nothing = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    start = nothing.compress(PNG) + nothing.flush(zlib.Z_SYNC_FLUSH)
+    empty_blocks = b"\0\0\0\xff\xff" * 1000
+    answer = Answer(chunks=[start, *[empty_blocks] * 100], headers={"content-encoding": "gzip"})
+    error = await refusal(ScriptedOpener(answer), tmp_path, max_bytes=100_000)
+    assert "larger than 100000 bytes" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"), [("7", 7), ("0", 0), ("100000", 60), ("-3", 0), ("soon", 0), ("nan", 0)]
+)
+def test_a_host_that_names_a_time_is_asked_again_then(
+    tmp_path: Path, asked: str, waited: float
+) -> None:
+    async def read() -> float:
+        started = anyio.current_time()
+        await fetch(ScriptedOpener(Answer(503, headers={"retry-after": asked}), png()), tmp_path)
+        return anyio.current_time() - started
+
+    assert in_virtual_time(read) == pytest.approx(waited, abs=0.5)
+    assert files_in(tmp_path) == {"pic.png": PNG}
 
 
 async def test_opening_gives_the_bytes_under_the_same_guards() -> None:

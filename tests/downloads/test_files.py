@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -394,6 +396,52 @@ def test_old_leftovers_are_removed_and_others_are_not(tmp_path: Path) -> None:
     assert files_in(tmp_path).keys() == {"busy.part", "d.png"}
     busy.discard()
     remove_old_leftovers(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a program that runs cannot be opened")
+def test_a_leftover_that_cannot_be_removed_keeps_no_other(tmp_path: Path) -> None:
+    sleep = shutil.which("sleep")
+    assert sleep is not None
+    names = [f"{letter}.part" for letter in "abcdefgh"]
+    with contextlib.ExitStack() as stack:
+        for name in names[::2]:
+            shutil.copy(sleep, tmp_path / name)
+            running = stack.enter_context(subprocess.Popen([tmp_path / name, "60"]))  # noqa: S603 - ours
+            stack.callback(running.kill)
+        for name in names[1::2]:
+            (tmp_path / name).touch()
+        remove_old_leftovers(tmp_path, now=time.time() + LEFTOVER_SECONDS + 60)
+        assert sorted(files_in(tmp_path)) == names[::2]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of folders")
+def test_a_folder_that_became_read_only_hides_neither_a_result_nor_an_error(
+    tmp_path: Path,
+) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from kinovi_async._downloads import PartFile
+os.chdir(sys.argv[1])
+
+def link(part, final):
+    os.link(part, final)
+    os.chmod(".", 0o555)
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+
+one, two = PartFile(Path(), "a.png", link=link), PartFile(Path(), "b.png")
+for each in (one, two):
+    each.open()
+    each.write(b"x")
+print(one.settle("rename"))
+two.discard()
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    tmp_path.chmod(0o755)
+    assert (ran.stdout, ran.stderr) == ("a.png\n", "")
+    assert files_in(tmp_path) == {"a.png": b"x", "a.png.part": b"x", "b.png.part": b"x"}
 
 
 def test_a_part_of_the_disk_is_never_taken(tmp_path: Path) -> None:

@@ -248,6 +248,15 @@ def test_names_that_differ_in_case_or_spelling_only_come_apart() -> None:
     assert unique["Cat"].endswith(".png")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("\u00e9", "e\u0301"), ("\u00c9", "e\u0301"), ("\ufb01", "fi"), ("\uff21", "a"), ("ẞ", "ss")],
+)
+def test_names_of_any_spelling_are_taken_for_one(one: str, other: str) -> None:
+    """A folder may hold names that are not ours, in the spelling of another system."""
+    assert collision_key(f"{one}.png") == collision_key(f"{other}.PNG")
+
+
 job_ids = st.text(alphabet="aAbBéÉ-1", min_size=1, max_size=3)
 
 
