@@ -42,6 +42,15 @@ def test_the_old_page_or_the_new_one_is_there(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == [REPORT_NAME]
 
 
+def test_a_link_that_waits_for_the_page_is_not_followed(tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("mine")
+    (tmp_path / f".{REPORT_NAME}.{os.getpid()}.tmp").symlink_to(other)
+    path = write_report(tmp_path, [row("one")], live=False, simulated=False, at=NOW)
+    assert other.read_text() == "mine"
+    assert not path.is_symlink()
+
+
 def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / REPORT_NAME).mkdir()
     with pytest.raises(OSError, match="irectory"):

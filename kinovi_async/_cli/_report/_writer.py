@@ -80,9 +80,14 @@ def pause_after(took: float) -> float:
 
 def _replace(path: Path, text: str) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    unfinished.unlink(missing_ok=True)
     try:
-        # Half a character must not keep a page from being written.
-        unfinished.write_bytes(text.encode("utf-8", "backslashreplace"))
+        # Made by us and no other, so that nothing is written through a link; and half a
+        # character must not keep a page from being written.
+        with unfinished.open(
+            "x", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as stream:
+            stream.write(text)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
