@@ -427,8 +427,9 @@ async def until_known(path: Path, key: str) -> None:
     """Waits until a job is in the ledger, and its call has had the time to notice."""
     ledger = SQLiteLedger(path)
     await ledger.open()
-    while await ledger.get(key) is None:  # noqa: ASYNC110 - a ledger tells nobody
-        await anyio.lowlevel.checkpoint()
+    row = None
+    while row is None:
+        row = await ledger.get(key)
     await ledger.aclose()
 
 
