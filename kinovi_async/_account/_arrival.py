@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -105,7 +106,8 @@ class Door:
 
     async def _let_in(self) -> None:
         with anyio.CancelScope(shield=True):
-            while self._line:
+            # A ledger that is busy keeps each waiting for long; whoever is left is told then.
+            while self._line and self._lane.crash is None:
                 together = self._together()
                 await enter(self._lane, together)
                 for _ in together:
@@ -154,11 +156,12 @@ async def enter(lane: Lane, arrivals: Sequence[Arrival]) -> None:
         point("arrival: in the ledger")
     except KinoviError as error:
         half = len(arrivals) // 2
-        if half:  # all or none: nothing was entered, because of one of them
+        if half and lane.crash is None:  # nothing was entered, because of one of them
             await enter(lane, arrivals[:half])
             await enter(lane, arrivals[half:])
-        else:
-            _come_in(lane, arrivals[0], error)
+            return
+        for arrival in arrivals:
+            _come_in(lane, arrival, error)
         return
     rest = iter(rows)
     for arrival in arrivals:
@@ -206,7 +209,7 @@ async def start(lane: Lane, job: Job, row: JobRow, *, seen: int) -> None:
     book = lane.book
     live = book.live.get(job.key)
     if live is not None and live is not job:
-        await _follow(lane, job, live)
+        _follow(lane, job, live)
         return
     if row.state is JobState.SENDING and book.runs:
         row = await _no_longer_sending(lane, row)
@@ -220,13 +223,13 @@ async def start(lane: Lane, job: Job, row: JobRow, *, seen: int) -> None:
         if lane.heard:
             # Told when it happened; whoever counts jobs has to hear of this one all the same.
             at = lane.account.wall()
-            await lane.emit(JobEnded(at=at, outcome=outcome, stamp=job.stamp, echo=True))
+            await lane.emit_aside(JobEnded(at=at, outcome=outcome, stamp=job.stamp, echo=True))
         job.settle(outcome)
         lane.deliver(outcome)
         return
     live = book.live.get(job.key)  # again: somebody may have been faster
     if live is not None and live is not job:
-        await _follow(lane, job, live)
+        _follow(lane, job, live)
     elif lane.stopped is not None and row.state is JobState.QUEUED:
         job.recall_unclear(row)
         outcome = job.ended_as(*job.unsent(lane.stopped))
@@ -279,7 +282,7 @@ async def _drive(lane: Lane, job: Job, row: JobRow) -> None:
         queued = JobQueued(
             at=lane.account.wall(), key=job.key, model=job.request.model, cost=job.cost
         )
-        await lane.emit(queued)
+        await lane.emit_aside(queued)
 
 
 def place(lane: Lane, job: Job, row: JobRow) -> None:
@@ -308,7 +311,7 @@ def place(lane: Lane, job: Job, row: JobRow) -> None:
         lane.watch(now + job.max_queue_wait - waited, job)
 
 
-async def _follow(lane: Lane, job: Job, live: Job) -> None:
+def _follow(lane: Lane, job: Job, live: Job) -> None:
     """The key is driven under another handle: this one tells the same."""
     job.leader = live
     job.lane = lane
@@ -330,4 +333,4 @@ async def _follow(lane: Lane, job: Job, live: Job) -> None:
 
     lane.begin(follow)
     if lane.stopped is not None:
-        await forgo(lane, job)
+        lane.begin(partial(forgo, lane, job))  # whoever is told may send jobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -44,7 +45,7 @@ async def follow_row(lane: Lane, job: Job, row: JobRow, *, seen: int) -> None:
         # Endings were read while the row was: this one's may have been among them.
         row = await book.ledger.get(job.key) or row
         if row.state is JobState.ENDED:
-            await tell_ended(job, row)
+            lane.begin(partial(tell_ended, job, row))  # whoever is told may send jobs
             return
     if row.state is JobState.QUEUED and lane.heard:
         queued = JobQueued(
@@ -54,7 +55,7 @@ async def follow_row(lane: Lane, job: Job, row: JobRow, *, seen: int) -> None:
             cost=job.cost,
             echo=True,
         )
-        await lane.emit(queued)
+        await lane.emit_aside(queued)
 
 
 async def tell_ended(job: Job, row: JobRow) -> None:

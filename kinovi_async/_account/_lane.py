@@ -380,21 +380,48 @@ class Lane(Tasks):
 
     async def emit(self, event: Event) -> None:
         """Tells the user's handler; what it raises is logged, never fatal."""
+        answer = self._tell(event)
+        if answer is not None:
+            with self._grace.bound(anyio.CancelScope()):
+                await _hear_out(answer, event)
+
+    async def emit_aside(self, event: Event) -> None:
+        """The same, and waits for nobody: a handler may send jobs, which wait for the caller."""
+        answer = self._tell(event)
+        if answer is None:
+            return
+
+        async def hear_out() -> None:
+            with self._grace.bound(anyio.CancelScope(shield=True)):
+                await _hear_out(answer, event)
+
+        if self.closing:  # nothing more is begun, and no job is let in
+            await hear_out()
+        else:
+            self.begin(hear_out)
+
+    def _tell(self, event: Event) -> Awaitable[object] | None:
         self.observe(event)
         handler = self.options.on_event
         if handler is None:
-            return
+            return None
         try:
             answer = handler(event)
-            if inspect.isawaitable(answer):
-                with self._grace.bound(anyio.CancelScope()):
-                    await answer
         except Exception:  # noqa: BLE001 - the user's
             _log.exception("on_event raised for %s", type(event).__name__)
+            return None
+        return answer if inspect.isawaitable(answer) else None
 
     def bounding(self, scope: anyio.CancelScope) -> AbstractContextManager[None]:
         """For a scope that gets `GRACE` seconds when the wait is left."""
         return self._grace.bounding(scope)
+
+
+async def _hear_out(answer: Awaitable[object], event: Event) -> None:
+    try:
+        await answer
+    except Exception:  # noqa: BLE001 - the user's
+        _log.exception("on_event raised for %s", type(event).__name__)
 
 
 def _ignore(_: Outcome) -> None:

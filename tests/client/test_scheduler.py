@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from typing import Any
 
 import anyio
 import pytest
@@ -16,6 +17,8 @@ from kinovi_async import (
     InvalidRequestError,
     Job,
     JobCancelledError,
+    JobEnded,
+    JobQueued,
     JobScheduler,
     KeyConflictError,
     LedgerError,
@@ -75,6 +78,34 @@ async def test_an_exception_in_the_block_comes_out_bare_and_stops_submitting(
     statuses = {(await job.outcome()).status for job in jobs}
     assert statuses == {OutcomeStatus.EXPIRED, OutcomeStatus.CANCELLED}
     assert caplog.text.count("runs on and is paid for") == 3
+
+
+@pytest.mark.parametrize("kind", [JobQueued, JobEnded])
+async def test_a_handler_may_submit_jobs_and_wait_for_them(
+    client: AsyncKinovi, kind: type[Event]
+) -> None:
+    """Also the handler of a job that had ended when it was submitted: nobody waits for him."""
+    made: dict[str, Job] = {}
+
+    async def follow_up(event: Event) -> None:
+        if isinstance(event, kind):
+            key = event.key if isinstance(event, JobQueued) else ended(event).outcome.key
+            if key == "cat":
+                made[f"{event.echo}"] = job = await scheduler.submit(cat(2))
+                await job.result()
+
+    def ended(event: Event) -> JobEnded:
+        assert isinstance(event, JobEnded)
+        return event
+
+    async with JobScheduler(client, on_event=follow_up) as scheduler:
+        with anyio.fail_after(600):
+            for _ in range(2):
+                job = await scheduler.submit(cat(1), key="cat")
+                assert (await job.outcome()).ok
+                await (await scheduler.submit(cat(3))).result()
+            assert all([(await job.outcome()).ok for job in made.values()])
+    assert sorted(made) == (["False"] if kind is JobQueued else ["False", "True"])
 
 
 async def test_cancelling_an_await_does_not_cancel_the_job(client: AsyncKinovi) -> None:
@@ -321,3 +352,47 @@ async def test_a_job_can_be_cancelled_right_after_submit_nowait(
         second = scheduler.submit_nowait(cat(2))
         assert await second.cancel()
     assert api.simulator.books.accepted_per_prompt() == {"cat 1": 1}
+
+
+class StuckLedger(MemoryLedger):
+    """Another process keeps it locked: each call waits half a minute, in vain."""
+
+    is_stuck = False
+
+    async def add(self, jobs: Any, **options: Any) -> Any:
+        await self._wait()
+        return await super().add(jobs, **options)
+
+    async def end(self, key: str, ending: Any) -> Any:
+        await self._wait()
+        return await super().end(key, ending)
+
+    async def _wait(self) -> None:
+        if self.is_stuck:
+            await anyio.sleep(30)
+            raise LedgerError("database is locked")
+
+
+async def test_a_scheduler_that_broke_asks_a_locked_ledger_for_no_job_more(
+    client: AsyncKinovi,
+) -> None:
+    """Or its end would last for hours."""
+    ledger = StuckLedger()
+    told: list[str] = []
+
+    async def submit(n: int) -> None:
+        with pytest.raises(LedgerError) as caught:
+            await scheduler.submit(cat(n))
+        told.append(caught.value.message)
+
+    begun = anyio.current_time()
+    with pytest.raises(LedgerError, match="locked"):
+        async with JobScheduler(client, ledger=ledger) as scheduler:
+            await scheduler.submit(cat(-1))
+            await anyio.sleep(2)
+            ledger.is_stuck = True
+            async with anyio.create_task_group() as group:
+                for n in range(200):
+                    group.start_soon(submit, n)
+    assert told == ["database is locked"] * 200
+    assert anyio.current_time() - begun < 600
