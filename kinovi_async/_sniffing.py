@@ -23,23 +23,45 @@ _BRANDS = {
     b"avis": "image/avif",
     b"heic": "image/heic",
     b"heix": "image/heic",
+    b"heim": "image/heic",
+    b"heis": "image/heic",
     b"hevc": "image/heic",
+    b"hevx": "image/heic",
+    b"hevm": "image/heic",
+    b"hevs": "image/heic",
     b"mif1": "image/heic",
     b"msf1": "image/heic",
+    b"miaf": "image/heic",
+    b"crx ": "image/x-canon-cr3",
     b"qt  ": "video/quicktime",
     b"M4A ": "audio/mp4",
     b"M4B ": "audio/mp4",
+    b"M4P ": "audio/mp4",
+    b"F4A ": "audio/mp4",
 }
+# Many programs (recorders of phones, converters) give sound a brand of no kind: `isom`,
+# `mp42`, `dash`. Then only the file's name tells.
+_SOUND_NAMES = (".m4a", ".m4b")
 # QuickTime files older than the ftyp box start with one of these.
-_QUICKTIME_BOXES = frozenset({b"moov", b"mdat", b"wide", b"pnot"})
+_QUICKTIME_BOXES = frozenset({b"moov", b"mdat", b"wide", b"pnot", b"free", b"skip"})
 
 
-def sniff(first_bytes: bytes) -> str | None:
-    """The media type that the first bytes show, None when they show none."""
+def sniff(first_bytes: bytes, name: str = "") -> str | None:
+    """The media type that the first bytes show, None when they show none.
+
+    An MP4 file may hold sound alone: where its brand does not tell, its `name` does.
+    """
+    found = _sniff(first_bytes)
+    if found == "video/mp4" and name.lower().endswith(_SOUND_NAMES):
+        return "audio/mp4"
+    return found
+
+
+def _sniff(first_bytes: bytes) -> str | None:
     for magic, media_type in _MAGIC:
         if first_bytes.startswith(magic):
             return media_type
-    if first_bytes.startswith(b"RIFF"):
+    if first_bytes.startswith((b"RIFF", b"RF64")):  # RF64: WAV of 64 bits (EBU Tech 3306)
         return _RIFF.get(first_bytes[8:12])
     if first_bytes.startswith(b"\x1aE\xdf\xa3"):  # EBML: the document type is in its head
         return "video/webm" if b"webm" in first_bytes[:64] else "video/x-matroska"

@@ -253,6 +253,8 @@ def typed(cell: str, kind: Kind, *, decimal_comma: bool = False) -> object:  # n
         parts = cell.split("\n" if "\n" in cell else "|")
         return [part.strip() for part in parts if part.strip()]
     text = cell.strip()
+    if kind is Kind.WORD:
+        return text
     if kind is Kind.BOOLEAN:
         word = text.casefold()
         return True if word in _TRUE else False if word in _FALSE else text

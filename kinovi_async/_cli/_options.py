@@ -44,6 +44,8 @@ class RunOptions:
     """Seconds from acceptance."""
     first: int | None = None
     rerun: Collection[OutcomeStatus] = ()
+    retry_failed: int = 0
+    """Times a failed task is run again when its failure is of the kind that passes."""
     stop_after_failures: int | None = None
     model: str | None = None
     id_column: str | None = None

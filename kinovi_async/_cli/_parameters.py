@@ -59,6 +59,15 @@ First = Annotated[
 Rerun = Annotated[
     str | None, typer.Option(metavar="STATUSES", help="Run these again: failed,rejected.")
 ]
+RetryFailed = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Run a failed task again, up to N times, when the same request may well succeed "
+        "(the service was busy, say). Failed tasks are refunded.",
+    ),
+]
 StopAfter = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Stop after so many failed or rejected jobs.")
 ]

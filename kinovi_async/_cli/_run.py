@@ -152,6 +152,7 @@ class Run:
                 budget=options.budget,
                 assume_cost=options.assume_cost,
                 max_in_flight=options.max_in_flight,
+                retry_failed=options.retry_failed,
                 on_event=self._on_event,
                 resume=False,
             ) as scheduler,

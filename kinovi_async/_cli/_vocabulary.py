@@ -31,6 +31,8 @@ class Kind(StrEnum):
     """How the text of a table's cell becomes a value."""
 
     TEXT = "text"
+    WORD = "word"
+    """As text, without the white space around it: a choice, an address."""
     INTEGER = "integer"
     NUMBER = "number"
     BOOLEAN = "boolean"
@@ -125,4 +127,6 @@ def _kind(described: str) -> Kind:
         "whole number": Kind.INTEGER,
         "number": Kind.NUMBER,
         "true or false": Kind.BOOLEAN,
+        "choice": Kind.WORD,
+        "address": Kind.WORD,
     }.get(described, Kind.TEXT)

@@ -159,14 +159,19 @@ class Request(BaseModel):
     def to_stored(self) -> dict[str, JsonValue]:
         """The body as a ledger keeps it: one form, in whatever generation it is sent.
 
-        It is the form of the first generation that takes the request, with the kinds of
-        references that their addresses do not show. `restore_request` reads it back.
+        It is the form of the first generation that takes the request, whatever the format
+        of its local files, with the kinds of references that their addresses do not show.
+        `restore_request` reads it back.
         """
         description = self._description()
         generation: ApiGeneration = SEED
         if description is not None:
             generation = next(
-                (g for g in description.generations if not misfits(self, description, g)),
+                (
+                    generation
+                    for generation in description.generations
+                    if all(each.file for each in misfits(self, description, generation))
+                ),
                 description.generations[0],
             )
         return self._body(inputs_in(self, generation, stored=True))

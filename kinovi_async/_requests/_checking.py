@@ -43,6 +43,7 @@ def check_described(
         generation: Whose ranges apply where they differ; None: the seeds', unless the
             body cannot be one of theirs.
     """
+    inputs = _given(description, inputs)
     cls = description.request_class(inputs)
     reading = _Reading(cls)
     for key, value in inputs.items():
@@ -59,6 +60,21 @@ def check_described(
     # What could not be read is told once, and not also as missing.
     more = [each for each in more if each.field not in reading.unread]
     return (None if reading.problems else request), [*reading.problems, *more]
+
+
+def _given(description: ModelDescription, inputs: Mapping[str, object]) -> dict[str, object]:
+    """`inputs` without the fields that say nothing, whichever mode they are of.
+
+    A field that is None is unset, and an empty list is one of another mode unset.
+    """
+    known = {key for cls in description.requests for key in readable(cls)}
+    given = {key: value for key, value in inputs.items() if value is not None or key not in known}
+    own = readable(description.request_class(given))
+    return {
+        key: value
+        for key, value in given.items()
+        if key in own or key not in known or not (isinstance(value, list | tuple) and not value)
+    }
 
 
 class _Reading:
@@ -87,10 +103,8 @@ class _Reading:
             self.problems.append(self._twice(own, key))
         elif kind is not None:
             self._take_part(field, kind, value)
-        elif value is not None:
-            self._take_value(field, own, key, value)
         else:
-            self.data[field.name] = None
+            self._take_value(field, own, key, value)
 
     def _take_value(
         self, field: FieldDescription, own: FieldDescription, key: str, value: object
@@ -119,8 +133,6 @@ class _Reading:
     def _take_part(self, field: FieldDescription, kind: Kind, value: object) -> None:
         parts = self._parts.setdefault(field.name, {})
         path = f"inputs.{field.wire_name}"
-        if value is None:
-            return
         try:
             items = field.rule.check(value)
         except PydanticCustomError as error:

@@ -194,7 +194,7 @@ def _of_path(path: Path, allowed: str) -> LocalFile:
         with found.open("rb") as stream:
             head = stream.read(_HEAD)
             stat = os.fstat(stream.fileno())
-        media_type = sniff(head) or ("" if head else "an empty file")
+        media_type = sniff(head, path.name) or ("" if head else "an empty file")
         if "/" not in media_type:  # not hashed: it is refused anyway
             return LocalFile(str(path), "", stat.st_size, media_type)
         digest = _digest(str(found), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)

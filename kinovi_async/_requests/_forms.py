@@ -36,6 +36,8 @@ class Misfit:
     """The generation has no such field."""
     hinted: bool = False
     """Only a number is out of range; see `In.hint`."""
+    file: bool = False
+    """Only the format of a local file does not fit."""
 
 
 def misfits(
@@ -75,12 +77,12 @@ def _out_of_range(
 ) -> list[Misfit]:
     rule = OneOf(*tiers) if tiers else field.rule
 
-    def refused(error: PydanticCustomError, place: str = "") -> Misfit:
+    def refused(error: PydanticCustomError, place: str = "", *, file: bool = False) -> Misfit:
         context = error.context or {}
         allowed = f"{context.get('allowed')}{_suffix(field, generation)}"
         given = str(context.get("given", show(value)))
         problem = Problem(f"{field.path}{place}", given, allowed)
-        return Misfit(problem, hinted=field.hint is not None)
+        return Misfit(problem, hinted=field.hint is not None, file=file)
 
     try:
         rule.check(value)
@@ -94,7 +96,7 @@ def _out_of_range(
             if isinstance(item, LocalFile):
                 check_format(item, rule.formats)
         except PydanticCustomError as error:
-            found.append(refused(error, f"[{index}]"))
+            found.append(refused(error, f"[{index}]", file=True))
     return found
 
 

@@ -15,6 +15,7 @@ from ._base import Request
 from ._catalog import MODELS, describe
 from ._checking import demand
 from ._description import ModelDescription
+from ._fields import readable, wire_fields
 from ._files import Upload, as_json, is_file_form, is_source, local_file
 from ._generations import SEED, ApiGeneration, check_generation
 from ._kinds import FORMATS
@@ -129,6 +130,29 @@ class StoredGeneration(Generation):
 
     Built with `model_construct`, which checks nothing.
     """
+
+    def inputs_wire(self, *, api_generation: ApiGeneration = SEED) -> dict[str, JsonValue]:
+        """`inputs` of the body, as they stand.
+
+        Raises:
+            InvalidRequestError: a name is one of another generation, and would be ignored.
+        """
+        inputs = super().inputs_wire(api_generation=api_generation)
+        description = describe(self.model)
+        if description is None:
+            return inputs
+        generation = description.generation(api_generation)
+        classes = description.requests
+        here = {name for cls in classes for name in wire_fields(cls, generation)}
+        elsewhere = {name for cls in classes for name in readable(cls)} - here
+        problems = [
+            Problem(f"inputs.{name}", "", f"no name of API generation {generation}; enter it anew")
+            for name in inputs
+            if name in elsewhere
+        ]
+        if problems:
+            raise InvalidRequestError.of(problems, what=f"stored request for {self.model}")
+        return inputs
 
     def to_stored(self) -> dict[str, JsonValue]:
         """The body as it stands."""

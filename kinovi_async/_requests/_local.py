@@ -50,7 +50,7 @@ def _local(value: object, base: Path, *, texts: bool, known: bool) -> object:
         if len(value) == 1 and value.keys() <= {"image", "video"} and texts:
             return _marked(value, base)
         return value
-    if texts and isinstance(value, str) and value.strip() and _SCHEME.match(value) is None:
+    if texts and isinstance(value, str) and value.strip() and not _SCHEME.match(value.lstrip()):
         return _path(value, base)
     return value
 

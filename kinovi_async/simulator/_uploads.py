@@ -157,7 +157,7 @@ class UploadStore:
         for url in _texts(order.body):
             if url.startswith(base):
                 file = self.find(url.removeprefix(base))
-                if file is None or sniff(file.content[:_HEAD]) != file.media_type:
+                if file is None or sniff(file.content[:_HEAD], url) != file.media_type:
                     why = Failure("asset_review_failed", f"Could not fetch {url}")
                     return replace(order, doom=why)
         return order

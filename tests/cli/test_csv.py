@@ -40,6 +40,19 @@ def test_columns_in_snake_and_wire_names_are_typed_by_the_model(read: ReadFile) 
     assert batch.notes == ["read as UTF-8, comma between the cells"]
 
 
+def test_a_choice_and_an_address_have_no_white_space_around_them(read: ReadFile) -> None:
+    text = (
+        "model, prompt, aspectRatio, sourceImageUrl\n"
+        "midjourney-v7, a fox, 16:9 , https://x.test/a.png\n"
+    )
+    (found,) = inputs(read(text.encode(), ".csv"))
+    assert found == {
+        "prompt": " a fox",
+        "aspectRatio": "16:9",
+        "sourceImageUrl": "https://x.test/a.png",
+    }
+
+
 def test_a_german_excel_csv(read: ReadFile) -> None:
     """cp1252, semicolons, decimal commas, CRLF and a line of nothing but separators."""
     text = (
@@ -206,6 +219,7 @@ def test_report_columns_are_read_over_and_told(read: ReadFile) -> None:
         ("a|b", Kind.LIST, False, ["a", "b"]),
         ("a|b\nc\n", Kind.LIST, False, ["a|b", "c"]),
         (" x ", Kind.TEXT, False, " x "),
+        (" 16:9 ", Kind.WORD, False, "16:9"),
     ],
 )
 def test_typed(cell: str, kind: Kind, comma: bool, value: object) -> None:  # noqa: FBT001 - a parameter

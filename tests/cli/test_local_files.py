@@ -100,6 +100,13 @@ def test_a_file_of_a_format_that_the_model_does_not_take_is_named_before_anythin
     assert running.simulator.books.uploads == 0
 
 
+def test_white_space_before_an_address_makes_it_no_file(kinovi: Kinovi, tmp_path: Path) -> None:
+    file = lines(tmp_path / "b.jsonl", [" https://x.test/a.png"])
+    done = kinovi("check", str(file))
+    assert done.code == 2
+    assert "an http or https address of an image, not ' https://x.test/a.png'" in done.err
+
+
 def test_cells_of_a_table_name_files_relative_to_it(
     start: Serve, kinovi: Kinovi, tmp_path: Path
 ) -> None:

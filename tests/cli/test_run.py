@@ -265,6 +265,23 @@ def test_stop_after_failures(start: Serve, kinovi: Kinovi, tmp_path: Path) -> No
     assert accepted(running) <= 3
 
 
+def test_retry_failed_runs_again_what_is_worth_it(
+    start: Serve, kinovi: Kinovi, tmp_path: Path
+) -> None:
+    running = start(Simulator(speed=SPEED))
+    busy = "The service is temporarily unavailable"
+    running.simulator.script(TaskRule(code="500", message=busy, prompt="picture 1", times=2))
+    running.simulator.script(TaskRule(code="2038", prompt="picture 2"))
+    running.simulator.script(TaskRule(code="500", message=busy, prompt="picture 3"))
+    out = tmp_path / "out"
+    ran = run(kinovi, batch(tmp_path / "b.jsonl", 3), out, "--retry-failed", 2)
+    assert ran.code == 1, ran.err
+    ended = {key: (line["status"], line["attempts"]) for key, line in results_of(out).items()}
+    assert ended == {"job-1": ("succeeded", 3), "job-2": ("failed", 1), "job-3": ("failed", 3)}
+    assert accepted(running) == 7
+    assert running.simulator.books.spent == 15
+
+
 def test_an_unclear_submission_is_held_and_priced(
     start: Serve, kinovi: Kinovi, tmp_path: Path
 ) -> None:

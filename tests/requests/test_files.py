@@ -215,6 +215,36 @@ MOV = b"\x00\x00\x00\x14ftypqt  " + bytes(20)
 FLAC = b"fLaC" + bytes(40)
 
 
+def _boxed(brand: bytes) -> bytes:
+    return b"\x00\x00\x00\x18ftyp" + brand + bytes(12)
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        (_boxed(b"crx "), "image/x-canon-cr3"),
+        (_boxed(b"heim"), "image/heic"),
+        (_boxed(b"hevx"), "image/heic"),
+        (_boxed(b"miaf"), "image/heic"),
+        (_boxed(b"F4A "), "audio/mp4"),
+        (_boxed(b"mp42"), "video/mp4"),
+        (b"\x00\x00\x00\x08free\x00\x00\x10\x00mdat", "video/quicktime"),
+        (b"RF64\xff\xff\xff\xffWAVEds64", "audio/wav"),
+    ],
+)
+def test_rare_forms_of_media_are_known_for_what_they_are(content: bytes, media_type: str) -> None:
+    assert sniff(content) == media_type
+
+
+@pytest.mark.parametrize("brand", [b"mp42", b"isom", b"dash", b"M4A "])
+def test_sound_in_an_mp4_of_no_brand_of_its_own_is_told_by_its_name(
+    tmp_path: Path, cat: Path, brand: bytes
+) -> None:
+    voice = write(tmp_path / "Voice 001.M4A", _boxed(brand))
+    (_, file) = OmniReference(prompt="p", urls=[cat], audio_urls=[voice]).files
+    assert (file.media_type, file.upload_name[-4:]) == ("audio/mp4", ".m4a")
+
+
 @pytest.mark.parametrize(
     ("model", "field", "content", "allowed"),
     [
@@ -254,4 +284,7 @@ def test_a_video_that_only_the_later_api_reads_is_refused_by_the_seeds(
             "an image file (JPEG, PNG or WebP) or a video file (MP4) (API generation seed)"
         )
         assert restore_request(request.to_stored()).to_stored() == request.to_stored()
+        # In the form that it always had: a job of an earlier version keeps its hash.
+        stored: Any = request.to_stored()["inputs"]
+        assert list(stored) == ["urls", "prompt", "mode"]
     assert OmniReference(prompt="p", urls=[write(tmp_path / "clip", MP4)]).cost() == 200

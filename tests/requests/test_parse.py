@@ -70,6 +70,35 @@ def test_snake_and_camel_names_give_the_same_request() -> None:
     assert by_alias.aspect_ratio == "4:3"
 
 
+@pytest.mark.parametrize(
+    ("inputs", "sent"),
+    [
+        ({"urls": None, "audioUrls": None, "videoUrls": []}, {}),
+        ({"imageUrls": ["https://x.test/a"], "urls": None}, {"urls": ["https://x.test/a"]}),
+        (
+            {"imageUrls": ["https://x.test/a"], "videoUrls": [], "audioUrls": []},
+            {"urls": ["https://x.test/a"]},
+        ),
+        (
+            {"mode": "reference", "urls": ["https://x.test/a"], "imageUrls": None},
+            {"mode": "reference", "urls": ["https://x.test/a"]},
+        ),
+    ],
+)
+def test_fields_of_another_mode_that_say_nothing_are_not_given(
+    inputs: dict[str, object], sent: dict[str, object]
+) -> None:
+    request = parse_request({"model": "seedance-20", "inputs": {"prompt": "x", **inputs}})
+    assert request.to_wire()["inputs"] == {"prompt": "x", **sent}
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_a_field_of_no_mode_is_refused_whatever_it_holds(nothing: object) -> None:
+    inputs = {"prompt": "x", "sourceImageUrl": nothing}
+    with pytest.raises(InvalidRequestError, match=r"inputs\.sourceImageUrl: no such field"):
+        parse_request({"model": "seedance-20", "inputs": inputs})
+
+
 def test_only_what_was_set_is_sent() -> None:
     assert TextToVideo(prompt="x").inputs_wire() == {"prompt": "x"}
     assert TextToVideo(prompt="x", duration=5).inputs_wire() == {"prompt": "x", "duration": "5"}
@@ -395,6 +424,14 @@ class TestRestore:
         assert restored.cost() is None
         again = pickle.loads(pickle.dumps(restored))  # noqa: S301 - our own bytes
         assert again.to_wire() == body
+
+    def test_it_is_not_sent_where_its_names_would_be_ignored(self) -> None:
+        inputs = {"urls": ["https://x.test/a.mp4"], "prompt": "@image1", "mode": "reference"}
+        restored = restore_request({"model": "seedance-20", "inputs": inputs})
+        with pytest.raises(InvalidRequestError, match="stored request for seedance-20") as info:
+            restored.to_wire(api_generation="2026-09")
+        (problem,) = info.value.problems
+        assert str(problem) == "inputs.urls: no name of API generation 2026-09; enter it anew"
 
     @pytest.mark.parametrize("body", [{}, {"model": "x"}, {"inputs": {}}, None])
     def test_what_is_no_body_is_refused(self, body: object) -> None:
