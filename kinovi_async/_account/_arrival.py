@@ -220,10 +220,12 @@ async def start(lane: Lane, job: Job, row: JobRow, *, seen: int) -> None:
         point("arrival: adopted")
     if row.state is JobState.ENDED:
         outcome = outcome_of(row, job.request, index=job.index)
-        if lane.heard:
+        if lane.events.heard:
             # Told when it happened; whoever counts jobs has to hear of this one all the same.
             at = lane.account.wall()
-            await lane.emit_aside(JobEnded(at=at, outcome=outcome, stamp=job.stamp, echo=True))
+            await lane.events.emit_aside(
+                JobEnded(at=at, outcome=outcome, stamp=job.stamp, echo=True)
+            )
         job.settle(outcome)
         lane.deliver(outcome)
         return
@@ -278,11 +280,11 @@ async def _no_longer_sending(lane: Lane, row: JobRow) -> JobRow:
 
 async def _drive(lane: Lane, job: Job, row: JobRow) -> None:
     place(lane, job, row)
-    if row.state is JobState.QUEUED and lane.heard:
+    if row.state is JobState.QUEUED and lane.events.heard:
         queued = JobQueued(
             at=lane.account.wall(), key=job.key, model=job.request.model, cost=job.cost
         )
-        await lane.emit_aside(queued)
+        await lane.events.emit_aside(queued)
 
 
 def place(lane: Lane, job: Job, row: JobRow) -> None:

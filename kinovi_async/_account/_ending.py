@@ -108,8 +108,8 @@ async def conclude(lane: Lane, job: Job, outcome: Outcome, *, echo: bool = False
     lane.untrack(job)
     lane.counts[outcome.status] += 1
     try:
-        if lane.heard:
-            await lane.emit(_ended(lane, job, outcome, echo=echo))
+        if lane.events.heard:
+            await lane.events.emit(_ended(lane, job, outcome, echo=echo))
     finally:  # also when the wait is left while a handler is at work
         job.settle(outcome)
         lane.deliver(outcome)
@@ -209,7 +209,7 @@ async def _pause(lane: Lane, reason: KinoviError) -> None:
     lane.account.state.pause_lane(lane)
     # A lane for other processes' jobs pauses along with the one that it runs in.
     echo = lane.host is not None
-    await lane.emit(SchedulerPaused(at=lane.account.wall(), reason=reason, echo=echo))
+    await lane.events.emit(SchedulerPaused(at=lane.account.wall(), reason=reason, echo=echo))
 
 
 async def _try_later(lane: Lane, reason: KinoviError) -> None:
@@ -224,7 +224,7 @@ async def resume(lane: Lane) -> None:
         if each is not None and each.paused is not None and each.stopped is None:
             each.paused = None
             each.account.state.resume_lane(each)
-            await each.emit(SchedulerResumed(at=each.account.wall()))
+            await each.events.emit(SchedulerResumed(at=each.account.wall()))
     lane.account.pump()
 
 
@@ -296,4 +296,4 @@ def observe_end(lane: Lane, job: Job, row: JobRow, *, error: KinoviError | None 
     """Tells the client's observer of an end that was written here, and that `conclude` does not."""
     if lane.account.observer is not None:
         written = outcome_of(row, job.request, index=job.index, error=error)
-        lane.observe(_ended(lane, job, written))
+        lane.events.observe(_ended(lane, job, written))

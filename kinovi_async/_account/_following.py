@@ -47,7 +47,7 @@ async def follow_row(lane: Lane, job: Job, row: JobRow, *, seen: int) -> None:
         if row.state is JobState.ENDED:
             lane.begin(partial(tell_ended, job, row))  # whoever is told may send jobs
             return
-    if row.state is JobState.QUEUED and lane.heard:
+    if row.state is JobState.QUEUED and lane.events.heard:
         queued = JobQueued(
             at=lane.account.wall(),
             key=job.key,
@@ -55,7 +55,7 @@ async def follow_row(lane: Lane, job: Job, row: JobRow, *, seen: int) -> None:
             cost=job.cost,
             echo=True,
         )
-        await lane.emit_aside(queued)
+        await lane.events.emit_aside(queued)
 
 
 async def tell_ended(job: Job, row: JobRow) -> None:
@@ -70,11 +70,11 @@ async def show_accepted(lane: Lane, job: Job, row: JobRow) -> None:
     job.task_id = row.task_id
     lane.running.add(job.key)
     lane.changed()
-    if lane.heard and row.task_id is not None:
+    if lane.events.heard and row.task_id is not None:
         at = lane.account.wall() if row.accepted_at is None else row.accepted_at
         model = job.request.model
         accepted = JobAccepted(at=at, key=job.key, task_id=row.task_id, model=model, echo=True)
-        await lane.emit(accepted)
+        await lane.events.emit(accepted)
 
 
 async def overdue_followed(lane: Lane, job: Job) -> None:

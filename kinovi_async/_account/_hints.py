@@ -218,7 +218,7 @@ async def _say_accepted(lane: Lane, job: Job, note: Note) -> None:
     if job.entry is not None:
         lane.account.state.notified(job.entry, anyio.current_time())
     at, model = lane.account.wall(), job.request.model
-    await lane.emit(JobAccepted(at=at, key=note.key, task_id=note.task_id, model=model))
+    await lane.events.emit(JobAccepted(at=at, key=note.key, task_id=note.task_id, model=model))
 
 
 async def _drive_on(lane: Lane, note: Note, meaning: Meaning) -> bool:
@@ -256,7 +256,7 @@ async def _tell(lane: Lane, row: JobRow, note: Note) -> None:
     job = lane.book.live.get(row.key)
     teller = lane if job is None or job.lane is None else job.lane
     model = row.body.get("model")
-    await teller.emit(
+    await teller.events.emit(
         StrayTask(
             at=lane.account.wall(),
             key=row.key,

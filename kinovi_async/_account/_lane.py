@@ -9,8 +9,6 @@ submission came to in the transport's classifier, what may be sent in the ledger
 
 from __future__ import annotations
 
-import inspect
-import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -19,7 +17,6 @@ import anyio
 import anyio.abc
 
 from .._errors import KinoviError
-from .._events import Event
 from .._outcomes import Outcome, OutcomeStatus
 from .._scheduling import Entry
 from .._shield import finish
@@ -36,6 +33,7 @@ from ._memory import recall, remember
 from ._poll import poll
 from ._submit import submit
 from ._tasks import Tasks
+from ._telling import Teller
 from ._uploading import stop_uploads
 from ._watch import watch
 
@@ -45,8 +43,6 @@ if TYPE_CHECKING:
     from ._book import Book
 
 __all__ = ["Lane", "LaneOptions", "default_max_wait"]
-
-_log = logging.getLogger("kinovi_async")
 
 
 class Lane(Tasks):
@@ -89,6 +85,7 @@ class Lane(Tasks):
         self.counts: dict[OutcomeStatus, int] = dict.fromkeys(OutcomeStatus, 0)
         self.deliver: Callable[[Outcome], None] = _ignore
         self._grace = Grace()
+        self.events = Teller(account, options.on_event, self, self._grace)
         self.watching = anyio.CancelScope()
         self._changed = anyio.Event()
         self._turnstile = anyio.Lock()
@@ -364,64 +361,9 @@ class Lane(Tasks):
         """Looks at the job again at this time of the clock, and at no other set before."""
         self._deadlines.put(job, at)
 
-    @property
-    def heard(self) -> bool:
-        """Whether anybody listens to events."""
-        return self.options.on_event is not None or self.account.observer is not None
-
-    def observe(self, event: Event) -> None:
-        """Tells the client's observer alone; what it raises is logged, never fatal."""
-        if self.account.observer is None:
-            return
-        try:
-            self.account.observer(event)
-        except Exception:  # noqa: BLE001 - the user's
-            _log.exception("the observer raised for %s", type(event).__name__)
-
-    async def emit(self, event: Event) -> None:
-        """Tells the user's handler; what it raises is logged, never fatal."""
-        answer = self._tell(event)
-        if answer is not None:
-            with self._grace.bound(anyio.CancelScope()):
-                await _hear_out(answer, event)
-
-    async def emit_aside(self, event: Event) -> None:
-        """The same, and waits for nobody: a handler may send jobs, which wait for the caller."""
-        answer = self._tell(event)
-        if answer is None:
-            return
-
-        async def hear_out() -> None:
-            with self._grace.bound(anyio.CancelScope(shield=True)):
-                await _hear_out(answer, event)
-
-        if self.closing:  # nothing more is begun, and no job is let in
-            await hear_out()
-        else:
-            self.begin(hear_out)
-
-    def _tell(self, event: Event) -> Awaitable[object] | None:
-        self.observe(event)
-        handler = self.options.on_event
-        if handler is None:
-            return None
-        try:
-            answer = handler(event)
-        except Exception:  # noqa: BLE001 - the user's
-            _log.exception("on_event raised for %s", type(event).__name__)
-            return None
-        return answer if inspect.isawaitable(answer) else None
-
     def bounding(self, scope: anyio.CancelScope) -> AbstractContextManager[None]:
         """For a scope that gets `GRACE` seconds when the wait is left."""
         return self._grace.bounding(scope)
-
-
-async def _hear_out(answer: Awaitable[object], event: Event) -> None:
-    try:
-        await answer
-    except Exception:  # noqa: BLE001 - the user's
-        _log.exception("on_event raised for %s", type(event).__name__)
 
 
 def _ignore(_: Outcome) -> None:

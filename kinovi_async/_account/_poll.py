@@ -96,12 +96,12 @@ def _is_over(job: Job) -> bool:
 
 
 async def _told(lane: Lane, job: Job, status: TaskStatus | None) -> None:
-    if lane.heard:
+    if lane.events.heard:
         at = lane.account.wall()
         task_id = cast("str", job.task_id)
         model = job.request.model
         polled = JobPolled(at=at, key=job.key, task_id=task_id, status=status, model=model)
-        await lane.emit(polled)
+        await lane.events.emit(polled)
 
 
 async def _failed(lane: Lane, job: Job, error: KinoviError) -> None:

@@ -129,7 +129,7 @@ async def _try(lane: Lane, job: Job) -> None:
 async def _send(lane: Lane, job: Job, attempt: int) -> None:
     assert job.entry is not None  # noqa: S101 - see submit
     at, model = lane.account.wall(), job.request.model
-    await lane.emit(JobSubmitted(at=at, key=job.key, attempt=attempt, model=model))
+    await lane.events.emit(JobSubmitted(at=at, key=job.key, attempt=attempt, model=model))
     if lane.closing:  # interrupted before anything left: as if it had not been tried
         await lane.book.ledger.refused(job.key, lane.book.execution)
         lane.account.state.dropped(job.entry, anyio.current_time())
@@ -266,7 +266,7 @@ async def _accepted(lane: Lane, job: Job, task_id: str, *, late: bool = False) -
         raise
     point("submission: after the acceptance")
     lane.begin_wait(job)
-    await lane.emit(
+    await lane.events.emit(
         JobAccepted(
             at=account.wall(),
             key=job.key,
@@ -292,7 +292,7 @@ async def _refused(lane: Lane, job: Job, error: RateLimitError) -> None:
     lane.account.state.refused(job.entry, anyio.current_time(), refusal)
     point("submission: 429 recorded")
     at, model = lane.account.wall(), job.request.model
-    await lane.emit(JobRefused(at=at, key=job.key, limit=limit, model=model))
+    await lane.events.emit(JobRefused(at=at, key=job.key, limit=limit, model=model))
     await gone_if_stopped(lane, job)
 
 
