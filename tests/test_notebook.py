@@ -27,8 +27,6 @@ from kinovi_async._notebook import LARGEST_CELL, LARGEST_PICTURE, MOST_SAVED, sa
 from kinovi_async._records import TaskError
 from kinovi_async.testing import InstantSimulator
 
-from .environment import plain_environment
-
 START = datetime(2026, 11, 21, 7, 48, tzinfo=UTC)
 
 
@@ -208,6 +206,5 @@ def test_records_import_nothing_for_notebooks() -> None:
         check=True,
         capture_output=True,
         text=True,
-        env=plain_environment(),
     )
     assert done.stdout.strip() == "[]"

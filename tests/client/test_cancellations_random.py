@@ -26,6 +26,8 @@ from kinovi_async import (
 from .conftest import Api
 from .members import InlineLedger
 
+pytestmark = pytest.mark.unwatched
+
 SEEDS = int(os.environ.get("KINOVI_TEST_SEEDS", "6"))
 JOBS = 20
 CALLS = 40

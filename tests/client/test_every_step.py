@@ -26,6 +26,8 @@ from kinovi_async.simulator import Simulator
 from tests.canary import CANARY
 from tests.virtual import VirtualClockLoop
 
+pytestmark = pytest.mark.unwatched
+
 STRIDE = int(os.environ.get("KINOVI_TEST_STRIDE", "3"))
 JOBS = 3
 LONGEST = 5000

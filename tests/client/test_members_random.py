@@ -21,6 +21,8 @@ from kinovi_async._ledger import JobRow, JobState
 from .conftest import Api
 from .members import Life, scheduler
 
+pytestmark = pytest.mark.unwatched
+
 STEPS = 50
 
 

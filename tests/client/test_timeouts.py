@@ -20,6 +20,8 @@ from tests.virtual import VirtualClockLoop
 from .conftest import Api
 from .members import InlineLedger
 
+pytestmark = pytest.mark.unwatched
+
 STEPS = 14
 """More than any of these calls takes without waiting for the API."""
 

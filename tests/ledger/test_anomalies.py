@@ -36,6 +36,8 @@ from tests.canary import CANARY
 
 from .builders import RUN, accepted, ended, job, sending
 
+pytestmark = pytest.mark.unwatched
+
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
 
 JOBS = 2

@@ -6,6 +6,7 @@ from random import Random
 from typing import Literal
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,6 +21,8 @@ from kinovi_async._scheduling import AccountState, Decisions, Entry, Refusal, St
 from .driving import leftovers
 from .model import simulate
 from .world import Scenario, Steps
+
+pytestmark = pytest.mark.unwatched
 
 refusals = st.builds(
     Refusal,

@@ -10,6 +10,8 @@ import pytest
 from .model import Figures, simulate
 from .world import Scenario, Steps
 
+pytestmark = pytest.mark.unwatched
+
 SHARED: Steps = [(60.0 * step, (7 * step) % 13) for step in range(200)]
 """Other programs that want 0 to 12 slots, changing every minute."""
 

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kinovi_async
-from tests.environment import plain_environment
 
 __all__ = ["MUTANTS", "ROOT", "Edit", "Mutant", "edited", "simulate"]
 
@@ -313,8 +312,7 @@ def simulate(
     """The first seed that finds the bug, or None, and what it says."""
     with tempfile.TemporaryDirectory() as directory:
         mutated(mutant, Path(directory))
-        environment = plain_environment()
-        environment["PYTHONPATH"] = os.pathsep.join((directory, str(ROOT)))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((directory, str(ROOT)))}
         command = [sys.executable, "-P", "-m", "tests.simulation", "--tier", tier, "--first"]
         command += ["--start", str(start), "--seeds", str(seeds)]
         done = subprocess.run(  # noqa: S603 - our own words

@@ -11,8 +11,6 @@ import sys
 
 import pytest
 
-from tests.environment import plain_environment
-
 from .mutants import ROOT
 from .plan import Tier
 
@@ -24,7 +22,7 @@ def run_chunk(first: int, tier: Tier, *, guests: bool = False) -> None:
     command += ["--start", str(first), "--seeds", str(CHUNK)]
     command += ["--guests"] * guests
     done = subprocess.run(  # noqa: S603 - our own words
-        command, env=plain_environment(), cwd=ROOT, capture_output=True, text=True, check=False
+        command, cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

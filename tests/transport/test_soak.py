@@ -16,6 +16,8 @@ from kinovi_async._transport import Accepted, HttpTransport
 from .clients import BODY, RECORD, transport_for
 from .faultd import Connection, Faultd, answer, faultd
 
+pytestmark = pytest.mark.unwatched
+
 
 class Switch:
     """A server that keeps silent until told to answer."""
