@@ -47,8 +47,9 @@ class AsyncKinovi(ClientUploads):
             `KINOVI_API_KEY`.
         base_url: None reads `KINOVI_BASE_URL`, else https://kinovi.ai/api/v1. Plain http
             is refused unless the host is loopback.
-        timeout: Seconds for one HTTP exchange, an `httpx.Timeout`, or None for no limit. Submissions have
-            their own long read timeout: an answer that is late still names a paid task.
+        timeout: Seconds for one HTTP exchange, an `httpx.Timeout`, or None for no limit.
+            Submissions have their own long read timeout: an answer that is late still
+            names a paid task.
         max_retries: Times a failed GET is repeated. A submission is repeated only when
             it provably never left.
         default_headers: Sent with every request to the API.
@@ -203,10 +204,28 @@ class AsyncKinovi(ClientUploads):
         queue has room, and the consumer's speed sets the pace. What the source raises
         is raised by the stream after the outcomes of what it gave.
 
-        Leaving the block early cancels what is unsent and leaves what runs to the ledger,
-        or names it in a warning. In a ledger the unsent stay queued as well: for the next
-        run, or for another process that runs the ledger now. 401, 402 and 403 end a batch: what is unsent is
-        `cancelled` with that error.
+        401, 402 and 403 end a batch: what is unsent is `cancelled` with that error.
+
+        Cancellation, and leaving the block early: what is unsent is cancelled, and what
+        runs is left to the ledger, or named in a warning. In a ledger the unsent stay
+        queued as well: for the next run, or for another process that runs the ledger now.
+
+        Args:
+            requests: Requests, mappings in the API's own form, or `(key, request)` pairs.
+            max_in_flight: Upper bound of running tasks; None learns the account's limit.
+            max_queue: Requests that wait for a slot at most; 0: any number.
+            ledger: A path (SQLite) or a Ledger; None takes the client's, or memory.
+            budget: Credits that all jobs of the ledger together may cost; None: no bound.
+            assume_cost: Credits to count for a request whose price is unknown.
+            retry_failed: Times a failed task is run again when its failure is of the
+                kind that passes (capacity); it was refunded.
+            on_event: Called with every event, after the fact is in the ledger; sync or
+                async. What it raises is logged.
+            max_wait: Seconds from acceptance of a task; None waits at least 15 min.
+
+        Raises:
+            ConfigurationError: an option is wrong, or `requests` is a single request.
+            LedgerError: the ledger cannot be opened, or broke.
         """
         self._check_open()
         if isinstance(requests, Mapping | str) or is_request(requests):
@@ -252,8 +271,9 @@ class AsyncKinovi(ClientUploads):
     ) -> list[Outcome]:
         """Runs a batch to its end; one Outcome a request, in input order.
 
-        One failure hurts no other. An item may be a `(key, request)` pair. The options
-        are those of `JobScheduler`.
+        One failure hurts no other. Arguments, errors and cancellation are those of
+        `stream_batch`; what the source of the requests raises is raised here when all that
+        it gave has ended.
         """
         async with self.stream_batch(
             requests,
@@ -334,6 +354,10 @@ class AsyncKinovi(ClientUploads):
         Args:
             output: An output of a record, or its address.
             max_file_size: Bytes after which it is an error; None: 2 GiB.
+
+        Raises:
+            DownloadError: on entering and while reading: it cannot be fetched, or is not
+                what it claims to be.
 
         ```python
         async with client.open(record.outputs[0]) as stream:

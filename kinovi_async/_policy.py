@@ -83,7 +83,8 @@ class SubmitPolicy:
 
     Raises:
         ConfigurationError: A value that is none of the named ones, a count that is no
-            whole number of at least 0, a time that is none, or `ambiguous="resubmit"` without `max_resubmits`.
+            whole number of at least 0, a time that is none, or `ambiguous="resubmit"`
+            without `max_resubmits`.
     """
 
     server_error: Literal["retry", "hold"] = "retry"

@@ -52,10 +52,10 @@ class JobScheduler:
     leaves running tasks to the ledger; without one they are named in a warning.
 
     Any number of processes of one machine may work in one SQLite ledger. One at a time
-    runs it (`statistics().runner`), with its own bounds; the jobs of the others go to it through the
-    ledger, and when it leaves or dies another takes over within a second. What a process
-    entered is run also when that process is gone, unless it was cancelled. `on_event`
-    tells of the jobs that were entered here.
+    runs it (`statistics().runner`), with its own bounds; the jobs of the others go to it
+    through the ledger, and when it leaves or dies another takes over within a second. What
+    a process entered is run also when that process is gone, unless it was cancelled.
+    `on_event` tells of the jobs that were entered here.
 
     Args:
         client: Whose account and connection are used.
@@ -71,6 +71,10 @@ class JobScheduler:
         resume: True takes up everything unfinished in the ledger when this process begins
             to run it. False does not, and runs the ledger alone: it drives no other
             process's jobs, and raises `LedgerError` where another process runs it.
+
+    Raises:
+        ConfigurationError: an option is wrong, or it is entered a second time.
+        LedgerError: on entering or leaving: the ledger cannot be opened, or broke.
     """
 
     def __init__(

@@ -6,7 +6,9 @@ import asyncio
 import selectors
 from typing import Any
 
-__all__ = ["VirtualClockLoop"]
+import trio.testing
+
+__all__ = ["VirtualClockLoop", "virtual_backend"]
 
 
 _REAL_PATIENCE = 5.0
@@ -47,3 +49,10 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         # A sliver more than asked for, or rounding lets a timer miss its moment.
         return self._jumping.now + 1e-9
+
+
+def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:
+    """What the fixture `anyio_backend` answers for an event loop in virtual time."""
+    if name == "asyncio":
+        return name, {"loop_factory": VirtualClockLoop}
+    return name, {"clock": trio.testing.MockClock(autojump_threshold=0)}

@@ -2,7 +2,6 @@
 
 from ._account import Account
 from ._book import Book
-from ._ending import cancel_unsent, resume
 from ._job import Job, outcome_of
 from ._lane import Lane
 from ._lane_options import LaneOptions, default_max_wait
@@ -10,6 +9,7 @@ from ._mailbox import new_book
 from ._poll import failure_of
 from ._standing import ask_to_resume
 from ._statistics import Statistics, estimated_wait, statistics_of
+from ._stopping import cancel_unsent, resume
 from ._uploads import Uploads
 
 __all__ = [

@@ -16,9 +16,10 @@ from .._errors import BudgetExceededError, KinoviError, LedgerError
 from .._events import JobEnded, JobQueued
 from .._ledger import JobRow, JobState
 from .._outcomes import OutcomeStatus
-from ._ending import close_row, conclude, forgo
+from ._ending import close_row, conclude
 from ._following import follow_row
 from ._job import outcome_of
+from ._stopping import forgo
 from ._terms import Terms
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from .._errors import (
     NotFoundError,
     RateLimitError,
 )
-from ._ending import resume, stop
+from ._stopping import resume, stop
 
 if TYPE_CHECKING:
     from ._lane import Lane

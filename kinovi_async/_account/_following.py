@@ -11,7 +11,7 @@ from .._errors import JobCancelledError, LedgerError
 from .._events import JobAccepted, JobQueued
 from .._ledger import Ending, JobRow, JobState, is_unsent
 from .._outcomes import OutcomeStatus
-from ._ending import conclude, give_back, observe_end
+from ._ending import conclude, observe_end
 from ._error_json import error_to_json
 from ._job import outcome_of
 
@@ -23,7 +23,6 @@ __all__ = [
     "cancel_followed",
     "follow_row",
     "leave_followed",
-    "let_go",
     "overdue_followed",
     "show_accepted",
     "tell_ended",
@@ -130,19 +129,6 @@ async def _end_queued(lane: Lane, job: Job, error: JobCancelledError) -> bool:
     await conclude(lane, job, outcome_of(row, job.request, index=job.index, error=error))
     lane.account.pump()
     return True
-
-
-async def let_go(lane: Lane, job: Job) -> None:
-    """A handle of a stopped lane waits on for what the runner has sent, and for nothing else."""
-    if job.key in lane.running:
-        return
-    row = await lane.book.ledger.get(job.key)
-    if row is None or row.state is JobState.QUEUED:
-        await give_back(lane, job)
-    elif row.state is JobState.ENDED:
-        await tell_ended(job, row)
-    elif row.state is JobState.ACCEPTED:
-        await show_accepted(lane, job, row)
 
 
 async def leave_followed(lane: Lane, job: Job) -> None:

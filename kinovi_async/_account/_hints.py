@@ -26,7 +26,7 @@ from .._ledger import JobRow, JobState, Resolution
 from .._outcomes import AttemptResult, OutcomeStatus
 from ._arrival import look_again, place
 from ._error_json import ending_of_attempt
-from ._submit import accept_held
+from ._result import accept_held
 from ._watch import drive_stranger
 
 if TYPE_CHECKING:

@@ -279,8 +279,8 @@ class Job:
         a job be that waits to be sent again after an unclear answer, but it is not sent
         any more: it ends as `ambiguous`.
         """
-        from ._ending import cancel_job
         from ._following import cancel_followed
+        from ._stopping import cancel_job
 
         if self.arrival is not None:
             await self.arrival.done.wait()

@@ -31,10 +31,10 @@ from ._lane_options import LaneOptions, default_max_wait
 from ._leaving import leave_behind
 from ._memory import recall, remember
 from ._poll import poll
+from ._stopping import stop_uploads
 from ._submit import submit
 from ._tasks import Tasks
 from ._telling import Teller
-from ._uploading import stop_uploads
 from ._watch import watch
 
 if TYPE_CHECKING:

@@ -25,8 +25,9 @@ from .._ledger import Ending, JsonObject
 from .._outcomes import OutcomeStatus
 from .._records import TaskRecord, TaskStatus
 from .._requests import settle_delay
-from ._ending import end, expire, stop
+from ._ending import end, expire
 from ._error_json import error_to_json
+from ._stopping import stop
 from ._triage import is_retryable
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from .._errors import LedgerError
-from ._ending import resume
 from ._error_json import error_from_json, error_to_json
 from ._memory import keep
+from ._stopping import resume
 
 if TYPE_CHECKING:
     from .._errors import KinoviError

@@ -22,12 +22,14 @@ from .._errors import (
     PermissionDeniedError,
     UploadError,
 )
+from ._ending import end_refused
+from ._stopping import gone_if_stopped, stop_at
 
 if TYPE_CHECKING:
     from ._job import Job
     from ._lane import Lane
 
-__all__ = ["stop_upload", "stop_uploads", "uploaded"]
+__all__ = ["uploaded"]
 
 # Times a job whose upload failed goes back into the queue, each after the repeats that a
 # GET has; then it is rejected. A network that is down has come back by then, or nobody knows.
@@ -38,9 +40,6 @@ MAX_WAIT = 30.0
 
 async def uploaded(lane: Lane, job: Job) -> bool:
     """Uploads the job's files; False: it is not to be sent now, and that was seen to."""
-    from ._ending import end_refused  # these import this module
-    from ._submit import gone_if_stopped, stop_at
-
     assert job.entry is not None  # noqa: S101 - it was in the queue
     error = await _upload_files(lane, job)
     if not isinstance(error, KinoviError):
@@ -83,23 +82,6 @@ async def _upload_files(lane: Lane, job: Job) -> KinoviError | bool:
     job.upload.scope = None
     # Broken off by a lane that closes: the job looks like one that was never tried.
     return failed or True
-
-
-def stop_upload(lane: Lane, job: Job) -> bool:
-    """Breaks off the upload of a job that is to be cancelled; False when there is none."""
-    if job.upload.scope is None or job.entry is None:
-        return False
-    job.upload.scope.cancel()
-    job.upload.scope = None
-    lane.account.state.dropped(job.entry, anyio.current_time())
-    return True
-
-
-def stop_uploads(lane: Lane) -> None:
-    """Breaks off the uploads of a lane that closes; nothing of these jobs was submitted."""
-    for job in lane.jobs.values():
-        if job.upload.scope is not None:
-            job.upload.scope.cancel()
 
 
 def _is_for_account(error: KinoviError) -> bool:

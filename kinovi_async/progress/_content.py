@@ -21,7 +21,6 @@ A_FEW = 8
 """Seconds below which nobody counts."""
 ABOUT = 1.25
 """A high end that is no more than this times the low one is told as one figure."""
-_NEARLY_ALL = 0.995
 _MOST_NEEDED, _NEEDED, _USEFUL, _NICE = 0, 1, 2, 3
 
 

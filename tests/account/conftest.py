@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-import trio.testing
 
-from tests.virtual import VirtualClockLoop
+from tests.virtual import virtual_backend
 
 
 @pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    if request.param == "asyncio":
-        return "asyncio", {"loop_factory": VirtualClockLoop}
-    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return virtual_backend(request.param)

@@ -8,21 +8,18 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-import trio.testing
 
 from kinovi_async import AsyncKinovi
 from kinovi_async.simulator import Simulator
 from tests.canary import CANARY
-from tests.virtual import VirtualClockLoop
+from tests.virtual import virtual_backend
 
 KEY = CANARY
 
 
 @pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    if request.param == "asyncio":
-        return "asyncio", {"loop_factory": VirtualClockLoop}
-    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return virtual_backend(request.param)
 
 
 class Api:

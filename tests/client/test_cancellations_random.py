@@ -24,7 +24,7 @@ from kinovi_async import (
 )
 
 from .conftest import Api
-from .members import InlineLedger
+from .members import process
 
 pytestmark = pytest.mark.unwatched
 
@@ -106,16 +106,16 @@ async def test_whoever_hangs_up_when_he_likes_nothing_hangs_is_lost_or_paid_twic
     rng = Random(seed)
     with anyio.fail_after(LONGEST):
         async with (
-            api.client(ledger=InlineLedger(path)) as client,
-            JobScheduler(client, max_queue=5) as scheduler,
+            process(api, path) as member,
+            JobScheduler(member.client, max_queue=5) as scheduler,
         ):
             with anyio.move_on_after(rng.choice([30.0, 200.0, LONGEST])):
-                await Crowd(seed, client, scheduler).run()
+                await Crowd(seed, member.client, scheduler).run()
             if seed % 2:
                 with anyio.move_on_after(rng.choice([0.0, 1.0, LONGEST])):
                     await scheduler.drain(deadline=rng.choice([0.0, 5.0, LONGEST]))
-        async with api.client(ledger=InlineLedger(path)) as client:
-            outcomes = await client.run_batch([pair(number) for number in range(JOBS)])
+        async with process(api, path) as member:
+            outcomes = await member.client.run_batch([pair(number) for number in range(JOBS)])
     check(api, outcomes)
 
 

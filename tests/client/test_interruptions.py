@@ -28,7 +28,7 @@ from kinovi_async._ledger import Ending, JobRow, JobState
 from tests.virtual import VirtualClockLoop
 
 from .conftest import KEY, Api
-from .members import InlineLedger
+from .members import InlineLedger, scheduler
 
 
 def cat(n: int) -> NanoBanana2:
@@ -312,7 +312,8 @@ def test_a_close_cut_off_gives_the_lease_back(step: int, tmp_path: Path) -> None
     async def main() -> None:
         api = Api()
         async with api.http:
-            client = api.client(ledger=InlineLedger(path))
+            ledger = InlineLedger(path)
+            client = api.client(ledger=ledger)
             call = asyncio.ensure_future(client.generate(cat(1)))
             await asyncio.sleep(1)
             closing = asyncio.ensure_future(client.aclose())
@@ -320,11 +321,9 @@ def test_a_close_cut_off_gives_the_lease_back(step: int, tmp_path: Path) -> None
                 await asyncio.sleep(0)
             closing.cancel()
             await asyncio.wait([call, closing])
-            async with (
-                api.client(ledger=InlineLedger(path)) as other,
-                JobScheduler(other) as scheduler,
-            ):
-                assert scheduler.statistics().runner
+            async with scheduler(api, path) as other:
+                assert other.statistics().runner
+            await ledger.aclose()
 
     with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
         runner.run(main())

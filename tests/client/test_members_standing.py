@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,7 +139,11 @@ class FullDisk(InlineLedger):
 
 async def test_a_runner_that_cannot_tell_how_it_stands_goes_on(api: Api, path: Path) -> None:
     ledger = FullDisk(path)
-    async with api.client(ledger=ledger) as client, JobScheduler(client) as runner:
+    async with (
+        aclosing(ledger),
+        api.client(ledger=ledger) as client,
+        JobScheduler(client) as runner,
+    ):
         ledger.full = True
         assert (await (await runner.submit(cat(1))).outcome()).ok
         await anyio.sleep(30)

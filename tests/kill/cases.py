@@ -32,8 +32,6 @@ WINDOW = frozenset(
 )
 """Points at which an intent may be durable and its result not yet: a job killed there ends
 `ambiguous`. The last one, because a rejected or ambiguous job ends while it is sent."""
-BESIDE = ("files", "file", "results", "ledger", "http", "ending")
-"""Points passed by what goes on beside a submission; another job may be on the wire then."""
 
 VARYING = ("poll: ", "http: ", "submission: 429, ")
 """Points of which no two runs pass the same number: the last one may not come."""

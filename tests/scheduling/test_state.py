@@ -150,7 +150,6 @@ EVENTS: dict[str, Callable[[AccountState, Entry], object]] = {
     "notified": lambda state, each: state.notified(each, 9.0),
 }
 OF_A_SUBMISSION = {"accepted", "refused", "returned", "dropped", "unclear"}
-OF_A_TASK = {"polled", "ended", "forget", "notified"}
 
 
 @pytest.mark.parametrize("event", EVENTS)

@@ -110,6 +110,11 @@ class OnDisk:
             ledger._connection.close()
             ledger._connection = None
 
+    def close(self) -> None:
+        """All processes have ended."""
+        for ledger in self._opened:
+            self.bury(ledger)
+
 
 class MortalLedger:
     """A process's view of the ledger. Its methods are those of `Ledger`, made below."""

@@ -30,8 +30,8 @@ PACKAGE = Path(kinovi_async.__file__).parent
 ROOT = Path(__file__).parents[2]
 SEEDS = 300
 
-SUBMIT, ENDING, POLL, BOOK = (
-    f"_account/{name}.py" for name in ("_submit", "_ending", "_poll", "_book")
+SUBMIT, RESULT, POLL, BOOK = (
+    f"_account/{name}.py" for name in ("_submit", "_result", "_poll", "_book")
 )
 VERDICT, RULES, MONEY = "_transport/_verdict.py", "_ledger/_rules.py", "_ledger/_money.py"
 
@@ -153,7 +153,7 @@ MUTANTS = (
             Edit(
                 SUBMIT,
                 "        await _send(lane, job, intent.attempt)",
-                "        await _record(lane, job, early)",
+                "        await record_result(lane, job, early)",
             ),
         ),
         seed=0,
@@ -162,7 +162,7 @@ MUTANTS = (
         "the acceptance is not written",
         (
             Edit(
-                SUBMIT,
+                RESULT,
                 "        await lane.book.ledger.accepted("
                 "job.key, lane.book.execution, task_id, at=account.wall())",
                 "        pass",
@@ -223,7 +223,7 @@ MUTANTS = (
         "a refusal leaks its slot",
         (
             Edit(
-                SUBMIT,
+                RESULT,
                 "    lane.account.state.refused(job.entry, anyio.current_time(), refusal)\n",
                 "    assert refusal\n",
             ),
@@ -261,7 +261,7 @@ MUTANTS = (
         "402 ends the job",
         (
             Edit(
-                SUBMIT,
+                RESULT,
                 "AuthenticationError | InsufficientCreditsError | PermissionDeniedError |",
                 "AuthenticationError | PermissionDeniedError |",
             ),

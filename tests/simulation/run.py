@@ -90,8 +90,11 @@ def _disk(plan: Plan) -> Iterator[Disk]:
     if not plan.sqlite:
         yield InMemory()
         return
-    with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as directory:
-        yield OnDisk(f"{directory}/ledger.sqlite3")
+    with (
+        tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as directory,
+        contextlib.closing(OnDisk(f"{directory}/ledger.sqlite3")) as disk,
+    ):
+        yield disk
 
 
 class _Ear(logging.Handler):

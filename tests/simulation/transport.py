@@ -19,7 +19,6 @@ from .world import Exchange, Process, World
 __all__ = ["OwnSimulatedWire", "SimulatedTransport"]
 
 Trace = Callable[[str, dict[str, object]], Awaitable[None]]
-_NEVER = float("inf")
 
 
 class OwnSimulatedWire(OwnWire):
