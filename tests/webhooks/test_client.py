@@ -77,6 +77,7 @@ async def test_every_submission_carries_an_address_of_its_own(
         await client.generate(NanoBanana2(prompt="one more"))
         async with JobScheduler(client) as scheduler:
             await scheduler.submit(NanoBanana2(prompt="of a scheduler"))
+        await anyio.sleep(1)  # a poll may have been faster
     urls = {webhook.url for webhook in post.seen}
     assert len(urls) == 7
     assert all(url.startswith(f"{PUBLIC_URL}/v1/") for url in urls)
